@@ -1,0 +1,80 @@
+"""Losses as the Hessian needs them: value, output Hessian and natural scale."""
+
+import abc
+import math
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Loss(abc.ABC):
+    """A loss ℓ(f, y) of one output row f ∈ R^C and its target."""
+
+    name: str
+
+    @abc.abstractmethod
+    def per_sample(self, f: Float[Tensor, "n C"], y: Tensor) -> Float[Tensor, " n"]:
+        """ℓ(f_i, y_i) for every sample."""
+
+    @abc.abstractmethod
+    def output_hessian(self, f: Float[Tensor, "n C"], y: Tensor) -> Float[Tensor, "n C C"]:
+        """∂²ℓ/∂f² for every sample: the blocks of L in the Gauss-Newton matrix (1/n) Gᵀ L G."""
+
+    @abc.abstractmethod
+    def scale(self, y: Tensor, classes: int) -> float:
+        """ℓ_0, what an uninformed guess loses; makes curvature dimensionless in the stability index."""
+
+
+@final
+class CrossEntropy(Loss):
+    """ℓ = −ln softmax(f)_y, Hessian diag(p) − p pᵀ, ℓ_0 = ln C."""
+
+    name = "cross_entropy"
+
+    def per_sample(self, f: Float[Tensor, "n C"], y: Tensor) -> Float[Tensor, " n"]:
+        return F.cross_entropy(f, y, reduction="none")
+
+    def output_hessian(self, f: Float[Tensor, "n C"], y: Tensor) -> Float[Tensor, "n C C"]:
+        p = torch.softmax(f, dim=-1)
+        return torch.diag_embed(p) - p.unsqueeze(-1) * p.unsqueeze(-2)
+
+    def scale(self, y: Tensor, classes: int) -> float:
+        return math.log(classes)
+
+
+@final
+class ProbabilityCrossEntropy(Loss):
+    """ℓ = −ln f_y for outputs that are probabilities already; Hessian e_y e_yᵀ / f_y², ℓ_0 = ln C."""
+
+    name = "cross_entropy"
+
+    def per_sample(self, f: Float[Tensor, "n C"], y: Tensor) -> Float[Tensor, " n"]:
+        tiny = torch.finfo(f.dtype).tiny
+        return -torch.log(f.gather(1, y.unsqueeze(1)).squeeze(1).clamp_min(tiny))
+
+    def output_hessian(self, f: Float[Tensor, "n C"], y: Tensor) -> Float[Tensor, "n C C"]:
+        hot = F.one_hot(y, f.shape[1]).to(f.dtype)
+        tiny = torch.finfo(f.dtype).tiny ** 0.5
+        return torch.diag_embed(hot / f.clamp_min(tiny) ** 2)
+
+    def scale(self, y: Tensor, classes: int) -> float:
+        return math.log(classes)
+
+
+@final
+class SquaredError(Loss):
+    """ℓ = ½‖f − y‖², Hessian I, ℓ_0 = ½ mean ‖y − ȳ‖² (the target variance in the loss's own units)."""
+
+    name = "squared_error"
+
+    def per_sample(self, f: Float[Tensor, "n C"], y: Tensor) -> Float[Tensor, " n"]:
+        return 0.5 * (f - y).square().sum(dim=1)
+
+    def output_hessian(self, f: Float[Tensor, "n C"], y: Tensor) -> Float[Tensor, "n C C"]:
+        return torch.eye(f.shape[1], dtype=f.dtype, device=f.device).expand(f.shape[0], -1, -1)
+
+    def scale(self, y: Tensor, classes: int) -> float:
+        return float(0.5 * (y - y.mean(dim=0)).square().sum(dim=1).mean())
