@@ -32,7 +32,7 @@ class FunctionalModel:
     """A trained network as a pure, batched function of its parameters and inputs.
 
     ``apply(params, *inputs)`` maps inputs of shape [n, ...] to one output of shape [n, C] and works under
-    ``torch.func.vmap / jvp / vjp / grad``. A program that was exported for batches of one sample is run sample by sample.
+    ``torch.func.vmap / jvp / vjp / grad``. A program exported for batches of one sample is run sample by sample.
     """
 
     program: Program
@@ -68,7 +68,7 @@ class FunctionalModel:
     @property
     def _one_sample_only(self) -> bool:
         shape = self.inputs[0].shape
-        return bool(shape) and shape[0] == 1
+        return shape is not None and len(shape) > 0 and shape[0] == 1
 
     def _apply(self, params: Params, *inputs: Tensor) -> Tensor:
         try:

@@ -66,15 +66,15 @@ class ProbabilityCrossEntropy(Loss):
 
 @final
 class SquaredError(Loss):
-    """ℓ = ½‖f − y‖², Hessian I, ℓ_0 = ½ mean ‖y − ȳ‖² (the target variance in the loss's own units)."""
+    """ℓ = ‖f − y‖², Hessian 2I, ℓ_0 = mean ‖y − ȳ‖², the target variance."""
 
     name = "squared_error"
 
     def per_sample(self, f: Float[Tensor, "n C"], y: Tensor) -> Float[Tensor, " n"]:
-        return 0.5 * (f - y).square().sum(dim=1)
+        return (f - y).square().sum(dim=1)
 
     def output_hessian(self, f: Float[Tensor, "n C"], y: Tensor) -> Float[Tensor, "n C C"]:
-        return torch.eye(f.shape[1], dtype=f.dtype, device=f.device).expand(f.shape[0], -1, -1)
+        return 2 * torch.eye(f.shape[1], dtype=f.dtype, device=f.device).expand(f.shape[0], -1, -1)
 
     def scale(self, y: Tensor, classes: int) -> float:
-        return float(0.5 * (y - y.mean(dim=0)).square().sum(dim=1).mean())
+        return float((y - y.mean(dim=0)).square().sum(dim=1).mean())

@@ -1,5 +1,6 @@
 """One network on one probe set: what every operator, sweep and attribution is built from."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
@@ -68,7 +69,5 @@ class Subject:
 
     def generator(self, seed: int, stream: str) -> torch.Generator:
         """An independent random stream named ``stream``, so that adding a quantity changes no other number."""
-        import hashlib
-
         digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
         return torch.Generator(device=self.x.device).manual_seed(int.from_bytes(digest[:7], "big"))
