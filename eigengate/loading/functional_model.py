@@ -59,14 +59,15 @@ class FunctionalModel:
 
     def apply(self, params: Params, *inputs: Tensor) -> Tensor:
         """The output [n, C] for inputs [n, ...]; ``params`` has the keys of ``self.params``."""
-        if self._one_sample_only and inputs[0].shape[0] != 1:
+        if self.one_sample_only and inputs[0].shape[0] != 1:
             return torch.vmap(lambda *sample: self._apply(params, *(s.unsqueeze(0) for s in sample)).squeeze(0))(
                 *inputs
             )
         return self._apply(params, *inputs)
 
     @property
-    def _one_sample_only(self) -> bool:
+    def one_sample_only(self) -> bool:
+        """Whether the file was exported for batches of exactly one sample."""
         shape = self.inputs[0].shape
         return shape is not None and len(shape) > 0 and shape[0] == 1
 
@@ -86,6 +87,16 @@ class FunctionalModel:
                 hint="the first dimension of inputs and output must be the batch",
             )
         return output.reshape(output.shape[0], -1)
+
+    def witness(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        """The same output [n, C] from the file's original runtime, in the dtype the file declares.
+
+        Raises:
+            ModelExecutionError: the original runtime cannot run the model on these inputs.
+        """
+        n = inputs[0].shape[0]
+        batches = [tuple(t[i : i + 1] for t in inputs) for i in range(n)] if self.one_sample_only else [inputs]
+        return torch.cat([self.runtime(*batch)[self.output.index].reshape(n // len(batches), -1) for batch in batches])
 
     def to(self, *, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
         """The same function on another device or in another floating point type."""

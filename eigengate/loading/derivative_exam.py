@@ -1,0 +1,109 @@
+@final
+@dataclass(frozen=True)
+class DerivativeExam:
+    """The derivative checks on a few samples."""
+
+    model: FunctionalModel
+    inputs: tuple[Tensor, ...]
+    position: int
+    generator: torch.Generator
+
+    def difference_error(self) -> float:
+        """‖U(q − Jv)‖ / ‖UJv‖ for random U and q = (f(x+hv) − f(x−hv))/2h through the runtime; the best of several h."""
+        x = self.inputs[self.position]
+        rms = float(x.double().square().mean().sqrt()) or 1.0
+        v = self._like(x) * rms
+        u, ours = self._projected_derivative(x, v)
+        scale = max(float(ours.norm()), 1e-12)
+        errors = []
+        for step in _STEPS:
+            ahead, behind = x + step * v, x - step * v
+            # The step that float32 really took, not the one that was asked for.
+            taken = (ahead.double() - behind.double()).norm() / v.double().norm()
+            quotient = (
+                self.model.witness(self._with(ahead)).double() - self.model.witness(self._with(behind)).double()
+            ) / taken
+            errors.append(float(((u * quotient).sum(-1) - ours).norm()) / scale)
+        return min(errors)
+
+    def input_adjoint_error(self) -> float:
+        model, x, inputs = self._double()
+        f = self._in_x(model, inputs)
+        v = self._like(x)
+        out, jv = torch.func.jvp(f, (x,), (v,))
+        u = self._like(out)
+        return self._normalised(u, jv, torch.func.vjp(f, x)[1](u)[0], v)
+
+    def parameter_adjoint_error(self) -> float:
+        model, _, inputs = self._double()
+        if not model.params:
+            return 0.0
+        v = {name: self._like(tensor) for name, tensor in model.params.items()}
+        f = self._in_params(model, inputs)
+        out, jv = torch.func.jvp(f, (model.params,), (v,))
+        u = self._like(out)
+        back = torch.func.vjp(f, model.params)[1](u)[0]
+        return self._normalised(u, jv, _concatenated(back), _concatenated(v))
+
+    def hessian_asymmetry(self) -> float:
+        model, _, inputs = self._double()
+        if not model.params:
+            return 0.0
+        f = self._in_params(model, inputs)
+        gradient = torch.func.grad(lambda params: 0.5 * f(params).square().sum(dim=1).mean())
+        u, v = ({name: self._like(tensor) for name, tensor in model.params.items()} for _ in range(2))
+        product = torch.func.vjp(gradient, model.params)[1]
+        Hu, Hv = _concatenated(product(u)[0]), _concatenated(product(v)[0])
+        return self._normalised(_concatenated(u), Hv, Hu, _concatenated(v))
+
+    def unrepeatability(self) -> float:
+        """How many of four calls differ in any digit of output or gradient, ours or the runtime's."""
+        x = self.inputs[self.position]
+        f = self._in_x(self.model, self.inputs)
+
+        def once() -> tuple[Tensor, Tensor, Tensor]:
+            out, pull = torch.func.vjp(f, x)
+            return out, pull(torch.ones_like(out))[0], self.model.witness(self.inputs)
+
+        first, *later = [once() for _ in range(_CALLS)]
+        return float(sum(not all(torch.equal(a, b) for a, b in zip(first, call, strict=True)) for call in later))
+
+    def _like(self, tensor: Tensor) -> Tensor:
+        return torch.randn(tensor.shape, generator=self.generator, dtype=tensor.dtype)
+
+    def _with(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (*self.inputs[: self.position], x, *self.inputs[self.position + 1 :])
+
+    def _projected_derivative(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Random cotangents u [k, n, C] and ⟨Jᵢᵀuᵢ, vᵢ⟩ [k, n], by reverse mode, which all measurements use."""
+        out, pull = torch.func.vjp(self._in_x(self.model, self.inputs), x)
+        u = torch.randn(_COTANGENTS, *out.shape, generator=self.generator, dtype=out.dtype)
+        rows = torch.stack([pull(cotangent)[0] for cotangent in u])
+        return u.double(), (rows.double() * v.double()).flatten(2).sum(2)
+
+    def _double(self) -> tuple[FunctionalModel, Tensor, tuple[Tensor, ...]]:
+        inputs = tuple(t.double() if t.is_floating_point() else t for t in self.inputs)
+        return self.model.to(dtype=torch.float64), inputs[self.position], inputs
+
+    def _in_x(self, model: FunctionalModel, inputs: tuple[Tensor, ...]) -> Callable[[Tensor], Tensor]:
+        before, after = inputs[: self.position], inputs[self.position + 1 :]
+        return lambda x: model.apply(model.params, *before, x, *after)
+
+    @staticmethod
+    def _in_params(model: FunctionalModel, inputs: tuple[Tensor, ...]) -> Callable[[Mapping[str, Tensor]], Tensor]:
+        return lambda params: model.apply(params, *inputs)
+
+    @staticmethod
+    def _normalised(u: Tensor, jv: Tensor, jtu: Tensor, v: Tensor) -> float:
+        """|⟨u, Jv⟩ − ⟨Jᵀu, v⟩| relative to ‖u‖‖Jv‖, so that a near-orthogonal pair is no false alarm."""
+        left, right = (u * jv).sum(), (jtu * v).sum()
+        scale = max(float(u.norm() * jv.norm()), float(jtu.norm() * v.norm()))
+        return 0.0 if scale == 0 else abs(float(left - right)) / scale
+
+
+def _concatenated(tensors: Mapping[str, Tensor]) -> Tensor:
+    return torch.cat([tensor.reshape(-1) for tensor in tensors.values()])
+
+
+def _concatenated(tensors: Mapping[str, Tensor]) -> Tensor:
+    return torch.cat([tensor.reshape(-1) for tensor in tensors.values()])
