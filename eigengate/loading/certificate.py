@@ -37,9 +37,9 @@ def certify(
 ) -> Certificate:
     """Compare the lowered network with its original runtime on the probe data.
 
-    Forward parity on all samples; directional derivatives against central differences *through the runtime*; the adjoint
-    identity ⟨u, Jv⟩ = ⟨Jᵀu, v⟩ in inputs and in parameters and the symmetry ⟨u, Hv⟩ = ⟨v, Hu⟩ of ½ mean ‖f‖², in float64;
-    equal digits over four calls.
+    Forward parity on all samples; directional derivatives against central differences *through the runtime*; the
+    adjoint identity ⟨u, Jv⟩ = ⟨Jᵀu, v⟩ in inputs and in parameters and the symmetry ⟨u, Hv⟩ = ⟨v, Hu⟩ of ½ mean ‖f‖²,
+    in float64; equal digits over four calls.
 
     Args:
         model: The model as loaded, before a closing softmax is cut, on the CPU in its own dtype.
@@ -132,6 +132,6 @@ def _first_divergence(model: FunctionalModel, inputs: tuple[Tensor, ...]) -> Div
 
 
 def _relative(ours: Tensor, theirs: Tensor) -> float:
-    """max |a − b| / max |b|."""
+    """Largest |a − b| over largest |b|."""
     scale = theirs.double().abs().max().clamp_min(1e-30)
     return float((ours.double() - theirs.double()).abs().max() / scale)

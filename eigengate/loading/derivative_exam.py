@@ -1,3 +1,20 @@
+"""Derivative checks of a lowered network on a few samples, each a single error to compare with a tolerance."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, final
+
+import torch
+from torch import Tensor
+
+from eigengate.loading.autodiff import jvp, vjp
+from eigengate.loading.functional_model import FunctionalModel
+
+_STEPS: Final = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3)  # relative to the input's root mean square
+_CALLS: Final = 4
+_COTANGENTS: Final = 16
+
+
 @final
 @dataclass(frozen=True)
 class DerivativeExam:
@@ -9,7 +26,7 @@ class DerivativeExam:
     generator: torch.Generator
 
     def difference_error(self) -> float:
-        """‖U(q − Jv)‖ / ‖UJv‖ for random U and q = (f(x+hv) − f(x−hv))/2h through the runtime; the best of several h."""
+        """‖U(q − Jv)‖ / ‖UJv‖, random U, q = (f(x+hv) − f(x−hv))/2h through the runtime; the best of several h."""
         x = self.inputs[self.position]
         rms = float(x.double().square().mean().sqrt()) or 1.0
         v = self._like(x) * rms
@@ -20,9 +37,8 @@ class DerivativeExam:
             ahead, behind = x + step * v, x - step * v
             # The step that float32 really took, not the one that was asked for.
             taken = (ahead.double() - behind.double()).norm() / v.double().norm()
-            quotient = (
-                self.model.witness(self._with(ahead)).double() - self.model.witness(self._with(behind)).double()
-            ) / taken
+            f_ahead, f_behind = (self.model.witness(self._with(end)).double() for end in (ahead, behind))
+            quotient = (f_ahead - f_behind) / taken
             errors.append(float(((u * quotient).sum(-1) - ours).norm()) / scale)
         return min(errors)
 
@@ -30,9 +46,9 @@ class DerivativeExam:
         model, x, inputs = self._double()
         f = self._in_x(model, inputs)
         v = self._like(x)
-        out, jv = torch.func.jvp(f, (x,), (v,))
+        out, jv = jvp(f, x, v)
         u = self._like(out)
-        return self._normalised(u, jv, torch.func.vjp(f, x)[1](u)[0], v)
+        return self._normalised(u, jv, vjp(f, x)[1](u), v)
 
     def parameter_adjoint_error(self) -> float:
         model, _, inputs = self._double()
@@ -40,9 +56,9 @@ class DerivativeExam:
             return 0.0
         v = {name: self._like(tensor) for name, tensor in model.params.items()}
         f = self._in_params(model, inputs)
-        out, jv = torch.func.jvp(f, (model.params,), (v,))
+        out, jv = jvp(f, model.params, v)
         u = self._like(out)
-        back = torch.func.vjp(f, model.params)[1](u)[0]
+        back = vjp(f, model.params)[1](u)
         return self._normalised(u, jv, _concatenated(back), _concatenated(v))
 
     def hessian_asymmetry(self) -> float:
@@ -52,8 +68,8 @@ class DerivativeExam:
         f = self._in_params(model, inputs)
         gradient = torch.func.grad(lambda params: 0.5 * f(params).square().sum(dim=1).mean())
         u, v = ({name: self._like(tensor) for name, tensor in model.params.items()} for _ in range(2))
-        product = torch.func.vjp(gradient, model.params)[1]
-        Hu, Hv = _concatenated(product(u)[0]), _concatenated(product(v)[0])
+        product = vjp(gradient, model.params)[1]
+        Hu, Hv = _concatenated(product(u)), _concatenated(product(v))
         return self._normalised(_concatenated(u), Hv, Hu, _concatenated(v))
 
     def unrepeatability(self) -> float:
@@ -62,8 +78,8 @@ class DerivativeExam:
         f = self._in_x(self.model, self.inputs)
 
         def once() -> tuple[Tensor, Tensor, Tensor]:
-            out, pull = torch.func.vjp(f, x)
-            return out, pull(torch.ones_like(out))[0], self.model.witness(self.inputs)
+            out, pull = vjp(f, x)
+            return out, pull(torch.ones_like(out)), self.model.witness(self.inputs)
 
         first, *later = [once() for _ in range(_CALLS)]
         return float(sum(not all(torch.equal(a, b) for a, b in zip(first, call, strict=True)) for call in later))
@@ -76,9 +92,9 @@ class DerivativeExam:
 
     def _projected_derivative(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Random cotangents u [k, n, C] and ⟨Jᵢᵀuᵢ, vᵢ⟩ [k, n], by reverse mode, which all measurements use."""
-        out, pull = torch.func.vjp(self._in_x(self.model, self.inputs), x)
+        out, pull = vjp(self._in_x(self.model, self.inputs), x)
         u = torch.randn(_COTANGENTS, *out.shape, generator=self.generator, dtype=out.dtype)
-        rows = torch.stack([pull(cotangent)[0] for cotangent in u])
+        rows = torch.stack([pull(cotangent) for cotangent in u])
         return u.double(), (rows.double() * v.double()).flatten(2).sum(2)
 
     def _double(self) -> tuple[FunctionalModel, Tensor, tuple[Tensor, ...]]:
@@ -99,10 +115,6 @@ class DerivativeExam:
         left, right = (u * jv).sum(), (jtu * v).sum()
         scale = max(float(u.norm() * jv.norm()), float(jtu.norm() * v.norm()))
         return 0.0 if scale == 0 else abs(float(left - right)) / scale
-
-
-def _concatenated(tensors: Mapping[str, Tensor]) -> Tensor:
-    return torch.cat([tensor.reshape(-1) for tensor in tensors.values()])
 
 
 def _concatenated(tensors: Mapping[str, Tensor]) -> Tensor:
