@@ -7,7 +7,8 @@
     │   │   ├── ModelLoadError             the right format, but it cannot be read
     │   │   ├── UnsupportedOperatorError   nodes we have no pure function for, all listed
     │   │   ├── QuantizedModelError        piecewise constant: derivatives carry no information
-    │   │   └── ModelExecutionError        the model raised while it ran
+    │   │   ├── ModelExecutionError        the model raised while it ran
+    │   │   └── NonFiniteOutputError       NaN or infinity on the probe data
     │   ├── ProbeError
     │   │   ├── ProbeFormatError           not .npz, .npy or .safetensors, or pickled
     │   │   ├── ProbeValueError            NaN, infinity, empty, labels out of range
@@ -93,6 +94,13 @@ class ModelExecutionError(ModelError):
 
     code = "model_execution_failed"
     title = "The model raised an error"
+
+
+class NonFiniteOutputError(ModelError):
+    """The model answers with NaN or infinity on the probe data, so there is nothing to differentiate."""
+
+    code = "non_finite_output"
+    title = "The model's output is not finite"
 
 
 class ProbeError(InputError):

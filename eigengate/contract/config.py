@@ -7,6 +7,8 @@ from pydantic import Field, field_validator, model_validator
 from eigengate.contract.base import Contract, Items
 
 Quantity = Literal["input_jacobian", "parameter_jacobian", "ntk", "gauss_newton", "hessian", "attribution"]
+Component = Literal["forward", "parameter", "training", "curvature"]
+COMPONENTS: tuple[Component, ...] = get_args(Component)
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 
 
@@ -14,7 +16,7 @@ QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 class OutputConfig(Contract):
     """Which output is analysed, and what it means."""
 
-    output: Annotated[str | int | None, Field(description="Name or index of the output; default: the first one.")] = (
+    select: Annotated[str | int | None, Field(description="Name or index of the output; default: the first one.")] = (
         None
     )
     kind: Literal["auto", "logits", "probabilities", "regression"] = "auto"
@@ -64,10 +66,10 @@ class AttributionConfig(Contract):
 class IndexConfig(Contract):
     """Weights of the stability index and which of its components may be missing."""
 
-    weights: dict[Literal["forward", "parameter", "training", "curvature"], Annotated[float, Field(ge=0)]] = Field(
-        default_factory=lambda: {"forward": 1.0, "parameter": 1.0, "training": 1.0, "curvature": 1.0}
+    weights: dict[Component, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=lambda: dict.fromkeys(COMPONENTS, 1.0)
     )
-    optional: Items[Literal["forward", "parameter", "training", "curvature"]] = ()
+    optional: Items[Component] = ()
 
     @field_validator("weights")
     @classmethod

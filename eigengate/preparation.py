@@ -1,0 +1,139 @@
+"""From a loaded model, probe data and configuration to the subject that everything is measured on."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import final
+
+import torch
+
+from eigengate.contract import AuditConfig, Coverage, InputInfo, ModelInfo, OutputInfo, ParameterInfo, ProbeInfo
+from eigengate.errors import ConfigError, NonFiniteOutputError
+from eigengate.loading.binding import Binding, bind
+from eigengate.loading.functional_model import FunctionalModel
+from eigengate.loading.probe import Probe
+from eigengate.operators.subject import Subject
+from eigengate.targets import output_kind, targets
+
+
+@final
+@dataclass(frozen=True)
+class Preparation:
+    """The subject, and what the report says about where it came from."""
+
+    subject: Subject
+    binding: Binding
+    model: ModelInfo
+    probe: ProbeInfo
+    coverage: tuple[Coverage, ...]
+
+
+def prepare(model: FunctionalModel, probe: Probe, config: AuditConfig) -> Preparation:
+    """Bind the probe to the inputs, choose output, parameters, loss, device and precision as configured.
+
+    Raises:
+        ConfigError: device, output or parameter choice do not exist.
+        ProbeError: probe and model do not fit together.
+        NonFiniteOutputError: the model's output on the probe data is not finite.
+    """
+    device = _device(config.device)
+    binding = bind(model.inputs, probe).first(config.max_samples)
+    wanted = config.output
+    analysed = model.select(
+        wanted.select, None if wanted.kind == "auto" else wanted.kind, cut_softmax=wanted.cut_softmax
+    ).train_only(config.parameters.include, config.parameters.exclude)
+    dtype = torch.float64 if config.precision == "float64" else torch.float32
+    analysed = analysed.to(device=device, dtype=dtype)
+    inputs = tuple(t.to(device, dtype if t.is_floating_point() else None) for t in binding.inputs)
+    f = analysed.apply(analysed.params, *inputs).detach()
+    _require_finite(f)
+    y = None if probe.y is None else probe.y[: f.shape[0]].to(device)
+    kind = wanted.kind if wanted.kind != "auto" else ("logits" if analysed.output.softmax_cut else output_kind(f, y))
+    goal = targets(f, y, kind, config)
+    subject = Subject(analysed, inputs, goal.y, goal.given, goal.loss, binding.position)
+    return Preparation(
+        subject=subject,
+        binding=binding,
+        model=_model_info(analysed, kind, f.shape[1]),
+        probe=_probe_info(probe, subject),
+        coverage=_coverage(model, analysed, probe, subject),
+    )
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device {wanted!r} does not exist here", hint="use device=auto or device=cpu")
+    return device
+
+
+def _require_finite(f: torch.Tensor) -> None:
+    bad = torch.nonzero(~torch.isfinite(f).all(dim=1)).flatten().tolist()
+    if bad:
+        raise NonFiniteOutputError(
+            f"the output holds NaN or infinity for {len(bad)} of {f.shape[0]} samples, e.g. {bad[:5]}",
+            hint="check the preprocessing of the probe data and the model's weights",
+        )
+
+
+def _model_info(model: FunctionalModel, kind: str, classes: int) -> ModelInfo:
+    params = model.params
+    shapes = "\n".join(f"{name} {list(tensor.shape)}" for name, tensor in sorted(params.items()))
+    return ModelInfo.model_validate(
+        {
+            "format": model.format,
+            "sha256": model.sha256,
+            "inputs": tuple(
+                InputInfo(name=spec.name, dtype=str(spec.dtype).removeprefix("torch."), shape=spec.shape)
+                for spec in model.inputs
+            ),
+            "output": OutputInfo.model_validate(
+                {"name": model.output.name, "kind": kind, "classes": classes, "softmax_cut": model.output.softmax_cut}
+            ),
+            "parameters": ParameterInfo(
+                tensors=len(params),
+                count=sum(tensor.numel() for tensor in params.values()),
+                excluded=tuple(model.frozen),
+                digest=hashlib.sha256(f"{model.format}\n{shapes}".encode()).hexdigest(),
+            ),
+            "operators": model.program.operators,
+            "notes": model.program.notes,
+        }
+    )
+
+
+def _probe_info(probe: Probe, subject: Subject) -> ProbeInfo:
+    return ProbeInfo(
+        sha256=probe.sha256,
+        n=probe.n,
+        used=subject.n,
+        shape=tuple(subject.x.shape[1:]),
+        labels="given" if subject.labels_given else "predicted",
+    )
+
+
+def _coverage(
+    model: FunctionalModel, analysed: FunctionalModel, probe: Probe, subject: Subject
+) -> tuple[Coverage, ...]:
+    entries = []
+    if subject.n < probe.n:
+        note = f"the first {subject.n} of {probe.n}; raise max_samples for more"
+        entries.append(Coverage(subject="probe samples", analysed=False, note=note))
+    if analysed.frozen:
+        note = f"{len(analysed.frozen)} parameter tensors are held fixed as configured"
+        entries.append(Coverage(subject="parameters", analysed=False, note=note))
+    if analysed.output.softmax_cut:
+        note = "the closing softmax was cut off; measurements are of the logits in front of it"
+        entries.append(Coverage(subject=f"output {analysed.output.name}", analysed=True, note=note))
+    for position, spec in enumerate(model.inputs):
+        if position != subject.position:
+            entries.append(
+                Coverage(subject=f"input {spec.name}", analysed=False, note="held fixed, not differentiated")
+            )
+    others = [name for index, name in enumerate(model.program.outputs) if index != analysed.output.index]
+    entries += [Coverage(subject=f"output {name}", analysed=False, note="not the selected output") for name in others]
+    if not subject.labels_given:
+        note = "no labels were given; the model's own predictions stand in for them"
+        entries.append(Coverage(subject="labels", analysed=False, note=note))
+    return tuple(entries)
