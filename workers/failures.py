@@ -1,0 +1,78 @@
+"""How a run can end badly for reasons the child cannot tell, as the caller will read them."""
+
+from eigengate.contract import AuditError
+
+OUT_OF_MEMORY_HINT = "Lower max_samples, ask for fewer quantities, or run a worker with more memory."
+
+
+def timeout(seconds: float) -> AuditError:
+    return AuditError(
+        code="timeout",
+        title="The audit took too long",
+        detail=f"The audit did not finish within its limit of {seconds:g} s and was stopped.",
+        hint="Raise time_limit_s if the service allows it, lower max_samples, or ask for fewer quantities.",
+    )
+
+
+def out_of_memory(limit: int) -> AuditError:
+    return AuditError(
+        code="out_of_memory",
+        title="The audit ran out of memory",
+        detail=f"The audit needed more than the {limit / 2**20:.0f} MiB of memory it may use.",
+        hint=OUT_OF_MEMORY_HINT,
+    )
+
+
+def output_too_large(what: str, limit: int) -> AuditError:
+    return AuditError(
+        code="output_too_large",
+        title="The audit wrote too much",
+        detail=f"The audit's {what} exceeded {limit / 2**20:.0f} MiB.",
+        hint="Lower max_samples or ask for fewer quantities.",
+    )
+
+
+def model_crashed(signal_name: str) -> AuditError:
+    return AuditError(
+        code="model_crashed",
+        title="The model crashed the process",
+        detail=f"The process that ran the model was ended by {signal_name}.",
+        hint="Run the model in its original runtime on the same data; it most likely crashes there too.",
+    )
+
+
+def sandbox_violation() -> AuditError:
+    return AuditError(
+        code="sandbox_violation",
+        title="The model tried something it may not do",
+        detail="The process that ran the model was stopped at a forbidden system call.",
+    )
+
+
+def worker_lost(detail: str) -> AuditError:
+    return AuditError(
+        code="worker_lost",
+        title="The worker was lost",
+        detail=detail,
+        hint="Submit the audit again; if it happens every time, the machine may be short of memory.",
+        retriable=True,
+    )
+
+
+def artifact_unusable(what: str, detail: str) -> AuditError:
+    return AuditError(
+        code="artifact_corrupt",
+        title="A stored file is damaged",
+        detail=f"The stored {what} is not what was uploaded: {detail}.",
+        hint="Upload the file again and submit a new audit.",
+        retriable=True,
+    )
+
+
+def internal(detail: str) -> AuditError:
+    return AuditError(
+        code="internal",
+        title="Something went wrong inside Eigengate",
+        detail=detail,
+        hint="Please report this, with the audit's id.",
+    )
