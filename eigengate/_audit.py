@@ -1,0 +1,168 @@
+"""The whole story of an audit: prepare, certify, measure, index, report."""
+
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import final
+
+import torch
+
+from eigengate.contract import (
+    AuditConfig,
+    AuditEvent,
+    Certificate,
+    Cost,
+    Engine,
+    ProgressEvent,
+    ReportProblem,
+    StabilityReport,
+    StageCost,
+    StageEvent,
+)
+from eigengate.diagnostics import Context, Findings, selected
+from eigengate.errors import EigengateError
+from eigengate.index import stability_index
+from eigengate.loading import FunctionalModel, Probe
+from eigengate.loading.certificate import certify, require
+from eigengate.preparation import Preparation, prepare
+from eigengate.versions import versions
+
+OnEvent = Callable[[AuditEvent], None]
+
+
+def audit(
+    model: FunctionalModel, probe: Probe, config: AuditConfig | None = None, on_event: OnEvent | None = None
+) -> StabilityReport:
+    """Measure how stable a network is on probe data (design section 1) and report it.
+
+    Args:
+        model: A loaded network.
+        probe: The samples to measure on; labels if there are any.
+        config: What to measure, and how; the defaults measure everything.
+        on_event: Called with every stage and progress event, in order, on this thread.
+
+    Raises:
+        InputError: model and probe cannot be audited, the certificate failed.
+        ConfigError: the configuration names what does not exist.
+    """
+    config = config or AuditConfig()
+    stages = _Stages(on_event or (lambda event: None))
+    with _reproducible():
+        with stages.stage("prepare"):
+            prepared = prepare(model, probe, config)
+        with stages.stage("certificate"):
+            certificate = _certificate(model, prepared, config)
+        findings, problems = _measure(prepared, config, stages)
+        with stages.stage("index"):
+            index, index_measurements = stability_index(findings.measurements, config.index)
+    return StabilityReport(
+        created_at=datetime.now(UTC),
+        engine=_engine(prepared, config),
+        model=prepared.model,
+        probe=prepared.probe,
+        certificate=certificate,
+        measurements=(*findings.measurements, *index_measurements),
+        spectra=findings.spectra,
+        samples=findings.samples(prepared.subject),
+        attribution=findings.attribution,
+        index=index,
+        coverage=prepared.coverage,
+        problems=tuple(problems),
+        cost=stages.cost(),
+    )
+
+
+def _certificate(model: FunctionalModel, prepared: Preparation, config: AuditConfig) -> Certificate:
+    """Of the file's own first-class numbers: before a softmax is cut, on the CPU, in the dtype it declares."""
+    chosen = model.select(config.output.select, None, cut_softmax=False)
+    generator = torch.Generator().manual_seed(config.seed)
+    certificate = certify(chosen, prepared.binding.inputs, prepared.binding.position, generator)
+    require(certificate)
+    return certificate
+
+
+def _measure(prepared: Preparation, config: AuditConfig, stages: "_Stages") -> tuple[Findings, list[ReportProblem]]:
+    """Run every diagnostic; one that fails is a problem in the report, not a lost audit."""
+    context = Context(subject=prepared.subject, config=config, on_progress=stages.progress)
+    findings, problems = Findings(), []
+    for diagnostic in selected(config):
+        with stages.stage(diagnostic.name):
+            try:
+                findings += diagnostic.measure(context)
+            except (EigengateError, NotImplementedError, RuntimeError) as error:
+                problems.append(_problem(diagnostic.name, error))
+    return findings, problems
+
+
+def _problem(quantity: str, error: Exception) -> ReportProblem:
+    if isinstance(error, EigengateError):
+        return ReportProblem(code=error.code, title=error.title, detail=error.detail, quantity=quantity)
+    lacking = any(phrase in str(error) for phrase in ("derivative for", "not implemented", "forward AD"))
+    return ReportProblem(
+        code="not_differentiable" if lacking else "measurement_failed",
+        title="A derivative does not exist" if lacking else "A measurement failed",
+        detail=str(error).splitlines()[0][:500] if str(error) else type(error).__name__,
+        quantity=quantity,
+    )
+
+
+def _engine(prepared: Preparation, config: AuditConfig) -> Engine:
+    x = prepared.subject.x
+    return Engine(
+        versions=versions(),
+        device=torch.cuda.get_device_name(x.device) if x.is_cuda else f"cpu ({platform.machine()})",
+        dtype=config.precision,
+        seed=config.seed,
+        threads=torch.get_num_threads(),
+    )
+
+
+@contextmanager
+def _reproducible() -> Iterator[None]:
+    """No TF32 and deterministic kernels while we measure; the caller's settings are put back."""
+    tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    deterministic = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.use_deterministic_algorithms(torch.cuda.is_available(), warn_only=True)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
+        torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
+
+
+@final
+class _Stages:
+    """Tells the listener where we are, and keeps the clock."""
+
+    def __init__(self, on_event: OnEvent) -> None:
+        self._on_event = on_event
+        self._started = time.perf_counter()
+        self._seconds: dict[str, float] = {}
+        self._current = ""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self._current = name
+        self._on_event(StageEvent(stage=name))
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] = time.perf_counter() - began
+
+    def progress(self, done: int, total: int) -> None:
+        self._on_event(ProgressEvent(stage=self._current, done=done, total=total))
+
+    def cost(self) -> Cost:
+        # Linux counts kibibytes, macOS bytes.
+        unit = 1 if sys.platform == "darwin" else 1024
+        return Cost(
+            seconds=time.perf_counter() - self._started,
+            stages=tuple(StageCost(name=name, seconds=seconds) for name, seconds in self._seconds.items()),
+            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        )

@@ -1,0 +1,59 @@
+"""``eigengate audit``: measure a model here or on a service."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from eigengate.cli.config_file import load_config
+from eigengate.cli.failure import explained
+from eigengate.cli.local import audit_here
+from eigengate.cli.output import write_text
+from eigengate.cli.remote import audit_there
+from eigengate.cli.render import headline_table
+from eigengate.contract import StabilityReport
+
+ModelFile = Annotated[Path, typer.Argument(help="TorchScript or ONNX file; the format is told by content.")]
+ProbeFile = Annotated[Path, typer.Argument(help="Probe samples: .npz (x, optional y), .npy or .safetensors.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Audit settings as TOML, YAML or JSON.")]
+Server = Annotated[str | None, typer.Option(help="Audit on the service at this URL instead of here.")]
+HtmlFile = Annotated[Path | None, typer.Option("--html", help="Write the report as one self-contained page.")]
+ReportFile = Annotated[Path | None, typer.Option("--output", "-o", help="Write the report as JSON.")]
+
+
+def audit(
+    model: ModelFile,
+    probe: ProbeFile,
+    output: ReportFile = None,
+    html: HtmlFile = None,
+    config: ConfigFile = None,
+    server: Server = None,
+) -> None:
+    """Measure how stable a network is, and write the report.
+
+    Exit codes: 0 measured · 2 usage or configuration error · 3 the input cannot be audited · 4 infrastructure or
+    timeout.
+    """
+    with explained():
+        report = measured(model, probe, config, server)
+        write_report(report, output, html)
+    Console().print(headline_table(report))
+
+
+def measured(model: Path, probe: Path, config: Path | None, server: str | None) -> StabilityReport:
+    """The report, with progress on stderr so that stdout stays clean for pipes."""
+    console = Console(stderr=True)
+    settings = load_config(config)
+    if server is None:
+        return audit_here(model, probe, settings, console)
+    return audit_there(server, model, probe, settings, console)
+
+
+def write_report(report: StabilityReport, output: Path | None, html: Path | None) -> None:
+    if output is not None:
+        write_text(output, report.model_dump_json(indent=2))
+    if html is not None:
+        from eigengate.page import render_html
+
+        write_text(html, render_html(report))
