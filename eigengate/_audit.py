@@ -23,12 +23,13 @@ from eigengate.contract import (
     StageCost,
     StageEvent,
 )
-from eigengate.diagnostics import Context, Findings, selected
+from eigengate.diagnostics import Context, Diagnostic, Findings, load_all
 from eigengate.errors import EigengateError
 from eigengate.index import stability_index
 from eigengate.loading import FunctionalModel, Probe
 from eigengate.loading.certificate import certify, require
 from eigengate.preparation import Preparation, prepare
+from eigengate.samples import sample_records
 from eigengate.versions import versions
 
 OnEvent = Callable[[AuditEvent], None]
@@ -56,21 +57,24 @@ def audit(
             prepared = prepare(model, probe, config)
         with stages.stage("certificate"):
             certificate = _certificate(model, prepared, config)
-        findings, problems = _measure(prepared, config, stages)
+        found, problems = _measure(prepared, config, stages)
+        measurements = [measurement for findings in found for measurement in findings.measurements]
         with stages.stage("index"):
-            index, index_measurements = stability_index(findings.measurements, config.index)
+            index, index_measurements = stability_index(measurements, config.index)
+            per_sample = {name: values for findings in found for name, values in findings.per_sample.items()}
+            samples = sample_records(prepared.subject, per_sample)
     return StabilityReport(
         created_at=datetime.now(UTC),
         engine=_engine(prepared, config),
         model=prepared.model,
         probe=prepared.probe,
         certificate=certificate,
-        measurements=(*findings.measurements, *index_measurements),
-        spectra=findings.spectra,
-        samples=findings.samples(prepared.subject),
-        attribution=findings.attribution,
+        measurements=(*measurements, *index_measurements),
+        spectra=tuple(spectrum for findings in found for spectrum in findings.spectra),
+        samples=samples,
+        attribution=next((findings.attribution for findings in found if findings.attribution), None),
         index=index,
-        coverage=prepared.coverage,
+        coverage=(*prepared.coverage, *(entry for findings in found for entry in findings.coverage)),
         problems=tuple(problems),
         cost=stages.cost(),
     )
@@ -85,17 +89,25 @@ def _certificate(model: FunctionalModel, prepared: Preparation, config: AuditCon
     return certificate
 
 
-def _measure(prepared: Preparation, config: AuditConfig, stages: "_Stages") -> tuple[Findings, list[ReportProblem]]:
+def _measure(
+    prepared: Preparation, config: AuditConfig, stages: "_Stages"
+) -> tuple[list[Findings], list[ReportProblem]]:
     """Run every diagnostic; one that fails is a problem in the report, not a lost audit."""
     context = Context(subject=prepared.subject, config=config, on_progress=stages.progress)
-    findings, problems = Findings(), []
-    for diagnostic in selected(config):
+    found, problems = [], []
+    for diagnostic in _selected(config):
         with stages.stage(diagnostic.name):
             try:
-                findings += diagnostic.measure(context)
+                found.append(diagnostic.measure(context))
             except (EigengateError, NotImplementedError, RuntimeError) as error:
                 problems.append(_problem(diagnostic.name, error))
-    return findings, problems
+    return found, problems
+
+
+def _selected(config: AuditConfig) -> list[Diagnostic]:
+    """The diagnostics asked for and those that always run, in the order of the configuration."""
+    wanted = [d for d in load_all() if d.quantity is None or d.quantity in config.quantities]
+    return sorted(wanted, key=lambda d: -1 if d.quantity is None else config.quantities.index(d.quantity))
 
 
 def _problem(quantity: str, error: Exception) -> ReportProblem:
@@ -155,7 +167,8 @@ class _Stages:
         finally:
             self._seconds[name] = time.perf_counter() - began
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, work: str, done: int, total: int) -> None:
+        """Steps of the current stage; what the work is called inside does not concern the listener."""
         self._on_event(ProgressEvent(stage=self._current, done=done, total=total))
 
     def cost(self) -> Cost:

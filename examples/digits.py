@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-EPOCHS = 12
+EPOCHS = 25
 BATCH = 64
 PROBE_SAMPLES = 48
 
