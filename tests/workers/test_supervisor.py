@@ -6,10 +6,10 @@ import sys
 import textwrap
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
+from tests.support.processes import is_gone
 from workers.exits import Exit, failure_of
 from workers.protocol import MAX_LINE_BYTES
 from workers.sandbox.environment import clean_environment
@@ -244,17 +244,3 @@ def test_the_child_inherits_no_open_file(tmp_path):
     assert err.startswith("pipe:")
     # 0, 1, 2, the file it writes, and the listing itself
     assert len(numbers) <= 5
-
-
-def is_gone(pid: int) -> bool:
-    """Whether a process no longer runs; a zombie that nobody has reaped yet runs no more."""
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.02)
-    return False

@@ -36,14 +36,17 @@ def apply_limits(limits: Limits) -> None:
     The number of processes is not limited here: RLIMIT_NPROC counts every process of the user, ours and the server's.
     """
     _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_CPU, limits.cpu_s)
+    # The soft limit's SIGXCPU says what happened; the hard one, a SIGKILL, is for who ignores it.
+    _lower(resource.RLIMIT_CPU, limits.cpu_s, limits.cpu_s + 5)
     _lower(resource.RLIMIT_FSIZE, limits.file_bytes)
     _lower(resource.RLIMIT_NOFILE, limits.open_files)
     if limits.data_bytes is not None:
         _lower(resource.RLIMIT_DATA, limits.data_bytes)
 
 
-def _lower(kind: int, value: int) -> None:
-    _, hard = resource.getrlimit(kind)
-    bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(kind, (bound, bound))
+def _lower(kind: int, soft: int, hard: int | None = None) -> None:
+    _, ceiling = resource.getrlimit(kind)
+    wanted = soft if hard is None else hard
+    if ceiling != resource.RLIM_INFINITY:
+        soft, wanted = min(soft, ceiling), min(wanted, ceiling)
+    resource.setrlimit(kind, (soft, wanted))
