@@ -1,0 +1,91 @@
+"""A node bound to its function: attributes converted once, operands converted as they come."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from eigengate.errors import ModelLoadError
+from eigengate.loading.onnx.dtypes import torch_dtype
+from eigengate.loading.onnx.graph import Attribute, Node
+from eigengate.loading.onnx.placement import Placement
+from eigengate.loading.onnx.registry import Body, Floats, Ints, Operator
+
+Value = Any
+Kernel = Callable[[Sequence[Value], Mapping[str, Body]], tuple[Value, ...]]
+
+
+def _number(value: Tensor) -> Any:
+    return value.reshape(()).tolist()
+
+
+_READERS: Mapping[Any, Callable[[Tensor], Any]] = {
+    Ints: lambda value: tuple(int(number) for number in value.reshape(-1).tolist()),
+    Floats: lambda value: tuple(float(number) for number in value.reshape(-1).tolist()),
+    int: lambda value: int(_number(value)),
+    float: lambda value: float(_number(value)),
+    bool: lambda value: bool(_number(value)),
+}
+
+
+def bind(op: Operator, node: Node, placement: Placement) -> Kernel:
+    """The node as a function of its operands and of its subgraphs, whose results are always a tuple."""
+    readers = _operand_readers(op, len(node.inputs))
+    attributes = _attributes(op, node, placement)
+    mixes_devices = placement.device.type != "cpu"
+
+    def kernel(operands: Sequence[Value], bodies: Mapping[str, Body]) -> tuple[Value, ...]:
+        values = [
+            value if read is None or value is None else read(value)
+            for value, read in zip(operands, readers, strict=True)
+        ]
+        if mixes_devices:
+            values = placement.meet(values)
+        result = op.function(*values, **attributes, **bodies)
+        return result if isinstance(result, tuple) else (result,)
+
+    return kernel
+
+
+def _operand_readers(op: Operator, count: int) -> list[Callable[[Tensor], Any] | None]:
+    readers: list[Callable[[Tensor], Any] | None] = []
+    for position in range(count):
+        parameter = op.inputs[min(position, len(op.inputs) - 1)]
+        readers.append(_READERS.get(_without_none(parameter.annotation)))
+    return readers
+
+
+def _attributes(op: Operator, node: Node, placement: Placement) -> dict[str, Any]:
+    bound: dict[str, Any] = {}
+    for name, parameter in op.attributes.items():
+        wanted = _without_none(parameter.annotation)
+        if wanted == Body:
+            continue
+        if name in node.attributes:
+            bound[name] = _convert(node.attributes[name], wanted, placement, f"attribute '{name}' of {node.label}")
+        elif wanted is torch.dtype and parameter.default is not None:
+            bound[name] = placement.dtype(parameter.default)
+    if "outputs" in op.signature.parameters:
+        bound["outputs"] = len(node.outputs)
+    return bound
+
+
+def _convert(value: Attribute, wanted: Any, placement: Placement, what: str) -> Any:
+    if wanted is torch.dtype and isinstance(value, int):
+        return placement.dtype(torch_dtype(value))
+    if wanted is Tensor and isinstance(value, Tensor):
+        return placement.place(value)
+    if wanted is float and isinstance(value, int):
+        return float(value)
+    if wanted in (int, float, str) and isinstance(value, wanted):
+        return value
+    if wanted in (Ints, Floats, tuple[str, ...]) and isinstance(value, tuple):
+        return value
+    raise ModelLoadError(f"{what} has type {type(value).__name__}, where {wanted} belongs")
+
+
+def _without_none(annotation: Any) -> Any:
+    members = [member for member in get_args(annotation) if member is not type(None)]
+    is_optional = type(None) in get_args(annotation)
+    return members[0] if is_optional else annotation

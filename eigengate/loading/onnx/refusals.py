@@ -1,0 +1,123 @@
+"""What is turned away before anything runs: external data, foreign opsets, quantised graphs, unknown operators."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import onnx
+from google.protobuf.message import Message  # type: ignore[import-untyped]
+from onnx import TensorProto
+
+from eigengate.errors import ModelLoadError, QuantizedModelError, UnsupportedOperatorError
+from eigengate.loading.onnx.functions import plain_domain
+from eigengate.loading.onnx.graph import Graph, Node
+from eigengate.loading.onnx.registry import find_operator
+
+OLDEST_OPSET = 7  # broadcasting has worked as it does today since then
+_QUANTIZED = re.compile(
+    r"^(Q(Linear|Gemm|Attention|OrderedAttention|MoE).*|QuantizeLinear|DequantizeLinear|DynamicQuantize.*|ConvInteger"
+    r"|MatMulInteger.*|MatMulNBits|MatMulBnb4|MatMulFpQ4|QuantizeBFP|DequantizeBFP|QOrdered.*|NhwcMaxPool"
+    r"|GatherBlockQuantized|DynamicTimeQuantize.*)$"
+)
+
+
+def refuse_external_data(model: onnx.ModelProto) -> None:
+    """Refuse tensors, wherever they hide, whose numbers lie in another file.
+
+    Raises:
+        ModelLoadError: naming the first such tensor.
+    """
+    for tensor in _tensors(model):
+        if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+            raise ModelLoadError(
+                f"tensor '{tensor.name}' keeps its data outside the model file",
+                hint="Save the model with its weights inside: onnx.save(model, path, save_as_external_data=False).",
+            )
+
+
+def refuse_opset(model: onnx.ModelProto) -> None:
+    """Refuse versions of the standard operators that are older or newer than we know.
+
+    Raises:
+        ModelLoadError: naming the version.
+    """
+    newest = onnx.defs.onnx_opset_version()
+    versions = [entry.version for entry in model.opset_import if plain_domain(entry.domain) == ""]
+    for version in versions:
+        if not OLDEST_OPSET <= version <= newest:
+            raise ModelLoadError(
+                f"the model uses opset {version}; {OLDEST_OPSET} to {newest} are known",
+                hint="Export with opset_version=18, or convert with onnx.version_converter.",
+            )
+
+
+def refuse_quantized(model: onnx.ModelProto) -> None:
+    """Refuse graphs that compute on rounded numbers.
+
+    Raises:
+        QuantizedModelError: naming the operators.
+    """
+    if found := sorted({node.op_type for node in _nodes(model) if _QUANTIZED.match(node.op_type)}):
+        raise QuantizedModelError(
+            f"the model is quantised (it uses {', '.join(found)}), so it is piecewise constant",
+            hint="Audit the floating point model it was made from.",
+            context={"operators": found},
+        )
+
+
+def refuse_unsupported_nodes(graph: Graph) -> None:
+    """Refuse a graph with nodes we have no function for.
+
+    Raises:
+        UnsupportedOperatorError: all of them in ``context["nodes"]``.
+    """
+    objections = [(node, reason) for node in graph.walk() if (reason := _objection(node))]
+    if not objections:
+        return
+    listed = sorted({f"{node.qualified} (opset {node.version}): {reason}" for node, reason in objections})
+    raise UnsupportedOperatorError(
+        f"{len(objections)} node(s) cannot be differentiated: {'; '.join(listed)}",
+        hint="Replace these operators, or export with another opset or exporter; `eigengate ops` lists what works.",
+        context={"nodes": [_described(node, reason) for node, reason in objections]},
+    )
+
+
+def _objection(node: Node) -> str | None:
+    op = find_operator(node)
+    return "operator is not supported" if op is None else op.objection(node)
+
+
+def _described(node: Node, reason: str) -> dict[str, Any]:
+    return {
+        "name": node.label,
+        "operator": node.operator,
+        "domain": node.domain or "ai.onnx",
+        "version": node.version,
+        "reason": reason,
+    }
+
+
+def _tensors(message: Message) -> Iterator[TensorProto]:
+    for part in _messages(message):
+        if isinstance(part, TensorProto):
+            yield part
+
+
+def _nodes(message: Message) -> Iterator[onnx.NodeProto]:
+    for part in _messages(message):
+        if isinstance(part, onnx.NodeProto):
+            yield part
+
+
+def _messages(message: Message) -> Iterator[Message]:
+    """The message and every message inside it, whatever the schema calls the fields they stand in."""
+    pending = [message]
+    while pending:
+        current = pending.pop()
+        yield current
+        for descriptor, value in current.ListFields():
+            if descriptor.type == descriptor.TYPE_MESSAGE:
+                pending.extend(value if isinstance(value, _REPEATED) else [value])
+
+
+_REPEATED: Any = type(onnx.GraphProto().node)

@@ -1,0 +1,126 @@
+"""Which function computes which operator: ``@operator`` marks it, its signature says how the node is bound to it.
+
+Positional parameters are the node's inputs in order, keyword-only parameters its attributes by name:
+
+- an input annotated ``Tensor`` is handed over as it is; ``Ints``, ``Floats``, ``int``, ``float`` or ``bool`` says that
+  it decides shapes or control flow, so that its numbers are read out (on the host, outside any transform);
+- an attribute annotated ``torch.dtype`` arrives in the working float type, a ``Body`` as a callable;
+- the keyword ``outputs`` is no attribute: it receives how many outputs the node has.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from types import MappingProxyType, ModuleType
+from typing import Any, final
+
+from torch import Tensor
+
+from eigengate.loading.onnx.graph import Node
+
+Ints = tuple[int, ...]
+Floats = tuple[float, ...]
+Tensors = tuple[Tensor, ...]
+Body = Callable[..., Tensors]
+
+# The newest opset whose operators the functions in ops/ were checked against. Up to it, a node falls through to the
+# newest function not above its own version; an operator that changed later is unsupported until someone looks.
+CHECKED_OPSET = 23
+
+
+@final
+@dataclass(frozen=True)
+class Operator:
+    """A function over torch that computes one ONNX operator from version ``since`` on."""
+
+    domain: str
+    name: str
+    since: int
+    function: Callable[..., Tensor | Tensors]
+
+    def __call__(self, *args: Any, **attributes: Any) -> Any:
+        return self.function(*args, **attributes)
+
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        return inspect.signature(self.function)
+
+    @cached_property
+    def inputs(self) -> tuple[inspect.Parameter, ...]:
+        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        return tuple(p for p in self.signature.parameters.values() if p.kind in kinds)
+
+    @cached_property
+    def attributes(self) -> Mapping[str, inspect.Parameter]:
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        return {p.name: p for p in self.signature.parameters.values() if p.kind is keyword and p.name != "outputs"}
+
+    def objection(self, node: Node) -> str | None:
+        """Why this function cannot compute the node, or None."""
+        if unknown := sorted(set(node.attributes) - set(self.attributes)):
+            return f"attribute {', '.join(unknown)} is not supported"
+        missing = [p.name for p in self.attributes.values() if p.default is p.empty and p.name not in node.attributes]
+        if missing:
+            return f"attribute {', '.join(missing)} is missing"
+        variadic = any(p.kind is p.VAR_POSITIONAL for p in self.inputs)
+        if len(node.inputs) > len(self.inputs) and not variadic:
+            return f"{len(node.inputs)} inputs, where {len(self.inputs)} are known"
+        return None
+
+
+def operator(name: str, since: int = 1, domain: str = "") -> Callable[[Callable[..., Tensor | Tensors]], Operator]:
+    """Declare that the decorated function computes operator ``name`` from version ``since`` of its domain on."""
+    return lambda function: Operator(domain, name, since, function)
+
+
+def find_operator(node: Node) -> Operator | None:
+    """The newest function not above the node's version, unless the operator has changed since it was checked."""
+    versions = _operators().get((node.domain, node.operator), ())
+    if node.domain == "" and node.version > CHECKED_OPSET and _changed_after_check(node):
+        return next((op for op in versions if CHECKED_OPSET < op.since <= node.version), None)
+    return next((op for op in versions if op.since <= node.version), None)
+
+
+def supported_operators() -> Mapping[str, tuple[int, ...]]:
+    """Qualified operator names with the versions that have a function of their own."""
+    table = {
+        f"{domain or 'ai.onnx'}::{name}": tuple(sorted(op.since for op in versions))
+        for (domain, name), versions in _operators().items()
+    }
+    return MappingProxyType(dict(sorted(table.items())))
+
+
+@cache
+def _operators() -> Mapping[tuple[str, str], tuple[Operator, ...]]:
+    from eigengate.loading.onnx import ops
+
+    found: dict[tuple[str, str], dict[int, Operator]] = {}
+    for info in pkgutil.iter_modules(ops.__path__, f"{ops.__name__}."):
+        for op in _declared_in(importlib.import_module(info.name)):
+            versions = found.setdefault((op.domain, op.name), {})
+            if versions.setdefault(op.since, op) is not op:
+                raise TypeError(f"{op.name} since {op.since} is declared twice")
+    newest_first = {key: tuple(versions[v] for v in sorted(versions, reverse=True)) for key, versions in found.items()}
+    return MappingProxyType(newest_first)
+
+
+def _declared_in(module: ModuleType) -> list[Operator]:
+    declared: dict[int, Operator] = {}
+    for value in vars(module).values():
+        members = value if isinstance(value, tuple) else (value,)
+        declared.update(
+            {id(op): op for op in members if isinstance(op, Operator) and op.function.__module__ == module.__name__}
+        )
+    return list(declared.values())
+
+
+def _changed_after_check(node: Node) -> bool:
+    import onnx
+
+    try:
+        return bool(onnx.defs.get_schema(node.operator, node.version, node.domain).since_version > CHECKED_OPSET)
+    except onnx.defs.SchemaError:
+        return True
