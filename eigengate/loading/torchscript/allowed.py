@@ -1,0 +1,44 @@
+"""Which operators may run at all: the allow-list of namespaces and the deny-list within them."""
+
+from typing import Final
+
+import torch
+
+QUANTIZED_NAMESPACES: Final = frozenset({"quantized", "quantized_decomposed", "_quantized"})
+QUANTIZING_OPERATORS: Final = frozenset(
+    f"aten::{name}"
+    for name in ["quantize_per_tensor", "quantize_per_channel", "quantize_per_tensor_dynamic", "dequantize", "q_scale", "q_zero_point", "int_repr", "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine", "_make_per_tensor_quantized_tensor"]
+)
+
+# They touch files, memory behind the tensors, global state, other processes or the autograd engine itself.
+DENIED: Final = frozenset(
+    f"aten::{name}"
+    for name in ["from_file", "save", "set_", "set_data", "resize_", "resize_as_", "resize_as_sparse_", "_resize_output_", "_resize_output", "as_strided", "as_strided_", "as_strided_copy", "as_strided_scatter", "set_grad_enabled", "manual_seed", "seed", "initial_seed", "backward", "grad", "requires_grad_", "retain_grad", "data_ptr", "record_stream", "share_memory_", "pin_memory", "wait", "fork", "get_gradients", "_fw_primal", "_make_dual"]
+)
+
+# Private operators that appear in honest exports. Every other name with a leading underscore is refused.
+PRIVATE: Final = frozenset(
+    f"aten::{name}"
+    for name in ["_convolution", "_convolution_mode", "_softmax", "_log_softmax", "_weight_norm", "_shape_as_tensor", "_unwrap_optional", "_set_item", "_native_multi_head_attention", "_transformer_encoder_layer_fwd", "_scaled_dot_product_attention_math", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "_reshape_alias", "_unsafe_view", "_to_copy", "_conj", "_unsafe_index", "_stack", "_cat", "__and__", "__or__", "__xor__", "__not__", "__is__", "__isnot__", "__contains__", "__getitem__", "__len__", "__delitem__", "__lshift__", "__rshift__", "__iand__", "__ior__", "__ixor__", "__range_length", "__derive_index", "__round_to_zero_floordiv", "__upsample", "__interpolate"]
+)
+
+
+def refusal(operator: str, overload: torch._ops.OpOverload | None = None) -> str | None:
+    """Why an operator may not run, or None if it may.
+
+    Args:
+        operator: Qualified name, e.g. ``aten::relu``.
+        overload: The dispatcher's entry, where there is one: its tags tell random operators.
+    """
+    namespace, _, name = operator.partition("::")
+    if namespace != "aten":
+        return f"operators of namespace {namespace!r} are not supported"
+    if operator in DENIED:
+        return "it reaches beyond the values of the network"
+    if name.startswith("_") and operator not in PRIVATE:
+        return "private operators are not supported"
+    if overload is not None and torch.Tag.nondeterministic_seeded in overload.tags:
+        return "it draws random numbers; export the model in evaluation mode"
+    if overload is not None and any(argument.is_out for argument in overload._schema.arguments):
+        return "operators that write into an argument are not supported"
+    return None

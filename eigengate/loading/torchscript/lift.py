@@ -1,0 +1,343 @@
+"""Lift a TorchScript method into our graph: modules resolved, constants folded, dead branches gone."""
+
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, final
+
+import torch
+from torch import Tensor
+
+from eigengate.errors import ModelLoadError
+from eigengate.loading.torchscript.ir import Block, Network, Node
+from eigengate.loading.torchscript.scalars import MUTATING, PURE
+
+MAX_NESTING: Final = 60
+_OPTIONAL_KINDS: Final = frozenset({"OptionalType", "NoneType", "AnyType", "UnionType"})
+_CONTAINERS: Final = (list, dict)
+_RENAMES: Final = frozenset({"prim::unchecked_cast", "prim::data", "aten::detach", "aten::detach_", "aten::alias"})
+_DROPOUTS: Final = frozenset(
+    f"aten::{name}{suffix}"
+    for name in ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
+    for suffix in ("", "_")
+)
+_SCHEMA = re.compile(r"^(\w+::\w+)")
+
+
+@functools.lru_cache(maxsize=4096)
+def parse_schema(text: str) -> torch._C.FunctionSchema:
+    """The schema object behind a node's schema text."""
+    return torch._C.parse_schema(text)
+
+
+def label(operator: str, value: torch._C.Value) -> str:
+    """The name under which one value is reported, unique in its graph."""
+    return f"{operator} %{value.debugName()}"
+
+
+def lift(module: torch.jit.ScriptModule) -> Network:
+    """Lift a module's ``forward``; its tensors stay shared with the module."""
+    graph = module.inlined_graph
+    lifter = _Lifter(module, graph)
+    lifter.network.body = lifter.forward()
+    return lifter.network
+
+
+def _walk(block: Any) -> Iterator[Any]:
+    for node in block.nodes():
+        yield node
+        for inner in node.blocks():
+            yield from _walk(inner)
+
+
+@final
+class _Lifter:
+    def __init__(self, module: torch.jit.ScriptModule, graph: torch._C.Graph) -> None:
+        self.module = module
+        self.graph = graph
+        self.network = Network(Block([], [], []), {})
+        self.modules: dict[str, tuple[str, Any]] = {}
+        self.renamed: dict[str, str] = {}
+        self.prefix = ""
+        self.calls = 0
+        kinds = {node.kind() for node in _walk(graph)}
+        # A list that may change later must not be folded into a constant, and one rule for all is simple and right.
+        self.containers_change = bool(kinds & MUTATING.keys() - {"aten::add_"}) or self._adds_to_lists()
+        self.assigned = {node.s("name") for node in _walk(graph) if node.kind() == "prim::SetAttr"}
+        tied: dict[tuple[Any, ...], str] = {}
+        for name, parameter in module.named_parameters():
+            tied.setdefault(_identity(parameter), name)
+        self.parameter_of = tied
+
+    def _adds_to_lists(self) -> bool:
+        return any(
+            node.kind() in ("aten::add_", "aten::mul_") and next(node.inputs()).type().kind() == "ListType"
+            for node in _walk(self.graph)
+        )
+
+    def forward(self) -> Block:
+        schema = self.module._c._get_method("forward").schema
+        own, *values = self.graph.inputs()
+        self.modules[own.debugName()] = ("", self.module._c)
+        parameters = []
+        for value, argument in zip(values, schema.arguments[1:], strict=True):
+            name = self._declare(value)
+            if argument.has_default_value():
+                self.network.known[name] = argument.default_value
+            elif value.type().kind() in ("TensorType", "OptionalType"):
+                parameters.append(name)
+            else:
+                raise ModelLoadError(
+                    f"Input {argument.name!r} of the model has type {value.type()}; only tensors can be given",
+                    hint="Wrap the model so that forward takes tensors alone.",
+                )
+        nodes = self._nodes(self.graph, depth=0)
+        (result,) = self.graph.outputs()
+        self.network.result = result.type()
+        return Block(parameters, nodes, [self._name(result)])
+
+    def _declare(self, value: torch._C.Value) -> str:
+        name = self.prefix + value.debugName()
+        self.network.kinds[name] = value.type().kind()
+        return name
+
+    def _name(self, value: torch._C.Value) -> str:
+        name = self.prefix + value.debugName()
+        return self.renamed.get(name, name)
+
+    def _block(self, block: Any, depth: int) -> Block:
+        if depth > MAX_NESTING:
+            raise ModelLoadError(f"The model nests more than {MAX_NESTING} blocks")
+        parameters = [self._declare(value) for value in block.inputs()]
+        nodes = self._nodes(block, depth)
+        return Block(parameters, nodes, [self._name(value) for value in block.outputs()])
+
+    def _nodes(self, block: Any, depth: int) -> list[Node]:
+        lifted: list[Node] = []
+        for node in block.nodes():
+            for value in node.outputs():
+                self._declare(value)
+            handle = _HANDLERS.get(node.kind())
+            if handle is not None:
+                lifted += handle(self, node, depth)
+            elif not self._fold(node):
+                lifted.append(self._node(node))
+        return lifted
+
+    def _node(self, node: Any, blocks: Sequence[Block] = ()) -> Node:
+        outputs = list(node.outputs())
+        text = node.schema()
+        lifted = Node(
+            operator=node.kind(),
+            label=self.prefix + label(node.kind(), outputs[0]) if outputs else node.kind(),
+            schema=parse_schema(text) if _SCHEMA.match(text) else None,
+            inputs=[self._name(value) for value in node.inputs()],
+            outputs=[self._name(value) for value in outputs],
+            blocks=list(blocks),
+        )
+        if lifted.returns_first_input:
+            self._rename(outputs[0], lifted.inputs[0])
+            lifted.outputs = lifted.inputs[:1]
+        return lifted
+
+    def _fold(self, node: Any) -> bool:
+        """Evaluate what no input can change; True if nothing is left to run."""
+        operator = node.kind()
+        names = [self._name(value) for value in node.inputs()]
+        if operator in ("aten::__is__", "aten::__isnot__") and self._compares_tensor_with_none(names):
+            self._know(node.output(), operator == "aten::__isnot__")
+            return True
+        function = PURE.get(operator)
+        if function is None or not all(name in self.network.known for name in names):
+            return False
+        try:
+            value = function(*(self.network.known[name] for name in names))
+        except Exception:
+            return False
+        if isinstance(value, Tensor) or (self.containers_change and isinstance(value, _CONTAINERS)):
+            return False
+        self._know(node.output(), value)
+        return True
+
+    def _compares_tensor_with_none(self, names: list[str]) -> bool:
+        kinds = [self.network.kinds.get(name) for name in names]
+        nones = [name in self.network.known and self.network.known[name] is None for name in names]
+        return any(none and other not in _OPTIONAL_KINDS for none, other in zip(nones, reversed(kinds), strict=True))
+
+    def _know(self, value: torch._C.Value, known: Any) -> None:
+        self.network.known[self._name(value)] = known
+
+    def _rename(self, value: torch._C.Value, name: str) -> None:
+        own = self.prefix + value.debugName()
+        self.renamed[own] = name
+
+    # Handlers: one per kind of node that is more than a call.
+
+    def constant(self, node: Any, _: int) -> list[Node]:
+        value = node.output().toIValue()
+        name = self._name(node.output())
+        if isinstance(value, Tensor):
+            self.network.buffers[name] = (f"constant.{name}", value.detach())
+        elif self.containers_change and isinstance(value, _CONTAINERS):
+            self.network.state[name] = value
+        else:
+            self.network.known[name] = value
+        return []
+
+    def get_attribute(self, node: Any, _: int) -> list[Node]:
+        name = self._name(node.output())
+        owner = self.modules.get(self._name(next(node.inputs())))
+        if owner is None:
+            return [self._node(node)]
+        path = f"{owner[0]}.{node.s('name')}".lstrip(".")
+        value = owner[1].getattr(node.s("name"))
+        if isinstance(value, torch._C.ScriptModule):
+            self.modules[name] = (path, value)
+        elif isinstance(value, torch._C.ScriptObject):
+            return [self._node(node)]
+        elif node.s("name") in self.assigned or (self.containers_change and isinstance(value, _CONTAINERS)):
+            self.network.state.setdefault(f"self.{path}", value)
+            return [Node("state::get", path, None, [f"self.{path}"], [name])]
+        elif isinstance(value, Tensor):
+            parameter = self.parameter_of.get(_identity(value))
+            if parameter is not None:
+                self.network.parameters[name] = parameter
+            else:
+                self.network.buffers[name] = (path, value.detach())
+        else:
+            self.network.known[name] = value
+        return []
+
+    def set_attribute(self, node: Any, _: int) -> list[Node]:
+        owner_value, value = node.inputs()
+        owner = self.modules.get(self._name(owner_value))
+        if owner is None:
+            return [self._node(node)]
+        path = f"{owner[0]}.{node.s('name')}".lstrip(".")
+        self.network.state.setdefault(f"self.{path}", owner[1].getattr(node.s("name")))
+        return [Node("state::set", path, None, [f"self.{path}", self._name(value)], [])]
+
+    def branch(self, node: Any, depth: int) -> list[Node]:
+        condition = self._name(next(node.inputs()))
+        blocks = list(node.blocks())
+        if condition not in self.network.known:
+            return [self._node(node, [self._block(block, depth + 1) for block in blocks])]
+        taken = blocks[0] if self.network.known[condition] else blocks[1]
+        nodes = self._nodes(taken, depth)
+        for output, value in zip(node.outputs(), taken.outputs(), strict=True):
+            self._rename(output, self._name(value))
+        return nodes
+
+    def loop(self, node: Any, depth: int) -> list[Node]:
+        return [self._node(node, [self._block(block, depth + 1) for block in node.blocks()])]
+
+    def same_value(self, node: Any, _: int) -> list[Node]:
+        self._rename(node.output(), self._name(next(node.inputs())))
+        return []
+
+    def dropout(self, node: Any, _: int) -> list[Node]:
+        """Dropout outside training is the identity, and returns the very tensor it was given."""
+        source, _probability, training = (self._name(value) for value in node.inputs())
+        if self.network.known.get(training) is not False:
+            return [self._node(node)]
+        self._rename(node.output(), source)
+        return []
+
+    def uninitialized(self, node: Any, _: int) -> list[Node]:
+        self._know(node.output(), None)
+        return []
+
+    def call_method(self, node: Any, depth: int) -> list[Node]:
+        """Inline what TorchScript left as a call: methods of modules known only by interface."""
+        owner_value, *values = node.inputs()
+        owner = self.modules.get(self._name(owner_value))
+        if owner is None or depth > MAX_NESTING:
+            return [self._node(node)]
+        graph = owner[1]._get_method(node.s("name")).graph.copy()
+        torch._C._jit_pass_inline(graph)
+        arguments = [self._name(value) for value in values]
+        caller, self.calls = self.prefix, self.calls + 1
+        self.prefix = f"call{self.calls}."
+        own, *parameters = graph.inputs()
+        self.modules[self.prefix + own.debugName()] = owner
+        for parameter, argument in zip(parameters, arguments, strict=True):
+            self._rename(parameter, argument)
+        nodes = self._nodes(graph, depth + 1)
+        result = self._name(next(graph.outputs()))
+        self.prefix = caller
+        self._rename(node.output(), result)
+        return nodes
+
+    def construct(self, node: Any, _: int) -> list[Node]:
+        names = [self._name(value) for value in node.inputs()]
+        name = self._name(node.output())
+        is_list = node.kind() == "prim::ListConstruct"
+        frozen = not is_list or not self.containers_change
+        if frozen and all(item in self.network.known for item in names):
+            items = [self.network.known[item] for item in names]
+            self.network.known[name] = items if is_list else tuple(items)
+        if frozen:
+            self.network.tuples[name] = names
+        return [] if name in self.network.known else [self._node(node)]
+
+    def construct_dictionary(self, node: Any, _: int) -> list[Node]:
+        names = [self._name(value) for value in node.inputs()]
+        keys = [self.network.known.get(name) for name in names[::2]]
+        if not self.containers_change and all(isinstance(key, str) for key in keys):
+            pairs = zip(keys, names[1::2], strict=True)
+            self.network.dictionaries[self._name(node.output())] = {str(key): value for key, value in pairs}
+        return [self._node(node)]
+
+    def unpack(self, node: Any, _: int) -> list[Node]:
+        names = self.network.tuples.get(self._name(next(node.inputs())))
+        outputs = list(node.outputs())
+        if names is None or len(names) != len(outputs):
+            return [self._node(node)]
+        for output, name in zip(outputs, names, strict=True):
+            self._rename(output, name)
+        return []
+
+    def index_tuple(self, node: Any, _: int) -> list[Node]:
+        source, index = (self._name(value) for value in node.inputs())
+        names = self.network.tuples.get(source)
+        if names is None or index not in self.network.known:
+            return [self._node(node)]
+        self._rename(node.output(), names[self.network.known[index]])
+        return []
+
+    def slice_tuple(self, node: Any, _: int) -> list[Node]:
+        lifted = self._node(node)
+        lifted.attributes = {"beg": node.i("beg"), "end": node.i("end")}
+        return [lifted]
+
+    def is_instance(self, node: Any, _: int) -> list[Node]:
+        lifted = self._node(node)
+        lifted.attributes = {"types": [type_.kind() for type_ in node.tys("types")]}
+        return [lifted]
+
+
+def _identity(tensor: Tensor) -> tuple[Any, ...]:
+    """What tied tensors share after a round trip through a file; empty tensors share nothing."""
+    place = tensor.data_ptr() if tensor.numel() else id(tensor)
+    return (place, tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype)
+
+
+_HANDLERS: Final[Mapping[str, Callable[[_Lifter, Any, int], list[Node]]]] = {
+    "prim::Constant": _Lifter.constant,
+    "prim::GetAttr": _Lifter.get_attribute,
+    "prim::SetAttr": _Lifter.set_attribute,
+    "prim::If": _Lifter.branch,
+    "prim::Loop": _Lifter.loop,
+    "prim::CallMethod": _Lifter.call_method,
+    "prim::ListConstruct": _Lifter.construct,
+    "prim::TupleConstruct": _Lifter.construct,
+    "prim::DictConstruct": _Lifter.construct_dictionary,
+    "prim::TupleUnpack": _Lifter.unpack,
+    "prim::ListUnpack": _Lifter.unpack,
+    "prim::TupleIndex": _Lifter.index_tuple,
+    "prim::TupleSlice": _Lifter.slice_tuple,
+    "prim::isinstance": _Lifter.is_instance,
+    "prim::Uninitialized": _Lifter.uninitialized,
+    **dict.fromkeys(_RENAMES, _Lifter.same_value),
+    **dict.fromkeys(_DROPOUTS, _Lifter.dropout),
+}

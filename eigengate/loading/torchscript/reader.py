@@ -1,0 +1,63 @@
+"""Read a TorchScript file: container, text, module, program."""
+
+import io
+import warnings
+
+import torch
+
+from eigengate.errors import EigengateError, ModelLoadError
+from eigengate.loading.program import Lowered
+from eigengate.loading.torchscript.archive import open_archive
+from eigengate.loading.torchscript.lift import lift
+from eigengate.loading.torchscript.program import Source, TorchScriptProgram
+from eigengate.loading.torchscript.runtime import TorchScriptRuntime
+from eigengate.loading.torchscript.signature import inputs_of, outputs_of
+
+
+def read_torchscript(data: bytes) -> Lowered:
+    """Lower a TorchScript archive.
+
+    Raises:
+        UnsupportedFormatError: Not a TorchScript archive.
+        ModelLoadError: It cannot be read, or it would run code while loading.
+        UnsupportedOperatorError: Some nodes have no pure function; all are listed.
+        QuantizedModelError: The network is quantised.
+    """
+    archive = open_archive(data)
+    module = _load(archive.repacked())
+    try:
+        program = lower(module, archive.traced_inputs)
+    except EigengateError:
+        raise
+    except Exception as error:
+        raise ModelLoadError(f"The TorchScript graph cannot be lowered: {type(error).__name__}: {error}") from error
+    return Lowered(program, TorchScriptRuntime(module))
+
+
+def lower(module: torch.jit.ScriptModule, traced_inputs: bytes | None = None) -> TorchScriptProgram:
+    """Lower a loaded module in evaluation mode; ``traced_inputs`` is the archive's record of its example inputs."""
+    network = lift(module)
+    names = [argument.name for argument in module._c._get_method("forward").schema.arguments[1:]]
+    open_names = tuple(names[: len(network.body.parameters)])
+    source = Source(
+        network=network,
+        parameters={name: parameter.detach() for name, parameter in module.named_parameters()},
+        inputs=inputs_of(network, open_names, traced_inputs),
+        outputs=outputs_of(network),
+        notes=(),
+    )
+    return TorchScriptProgram(source)
+
+
+def _load(data: bytes) -> torch.jit.ScriptModule:
+    with warnings.catch_warnings():
+        # We read what users still export; new models may come as ONNX.
+        warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
+        try:
+            module = torch.jit.load(io.BytesIO(data), map_location="cpu")
+        except Exception as error:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise ModelLoadError(f"PyTorch cannot load the TorchScript archive: {reason[0][:300]}") from error
+    if not hasattr(module, "forward"):
+        raise ModelLoadError("The TorchScript module has no forward method")
+    return module.eval()

@@ -1,0 +1,18 @@
+"""Operators written from others: those whose kernels lack a second derivative, forward mode or batching.
+
+Each function takes its arguments by the names of the operator's schema, so that all overloads share it, and gives the
+numbers of the kernel it replaces. What TorchScript has and the dispatcher has not (conversions, tensor literals) is
+here too. Nothing here looks at a graph.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from eigengate.loading.torchscript.rewrites import activation, conversion
+
+REWRITES: Final[Mapping[str, Callable[..., Any]]] = {
+    **activation.REWRITES,
+    **conversion.REWRITES,
+}
+
+__all__ = ["REWRITES"]

@@ -1,0 +1,28 @@
+"""Activations whose own backward kernels cannot be differentiated again."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+
+def _hardsigmoid(self: Tensor) -> Tensor:
+    return torch.clamp(self + 3.0, 0.0, 6.0) / 6.0
+
+
+def _glu(self: Tensor, *, dim: int = -1) -> Tensor:
+    value, gate = self.chunk(2, dim)
+    return value * torch.sigmoid(gate)
+
+
+def _rrelu(self: Tensor, *, lower: float = 0.125, upper: float = 1.0 / 3.0, **_: Any) -> Tensor:
+    """Randomised leaky ReLU outside training, where its slope is the mean of its bounds."""
+    return torch.nn.functional.leaky_relu(self, (lower + upper) / 2)
+
+
+REWRITES: Final[Mapping[str, Callable[..., Any]]] = {
+    "aten::hardsigmoid": _hardsigmoid,
+    "aten::glu": _glu,
+    "aten::rrelu": _rrelu,
+}

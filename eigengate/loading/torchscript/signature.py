@@ -1,0 +1,141 @@
+"""What a network takes and gives: names, types and shapes of its inputs, names and places of its outputs."""
+
+import io
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+import torch
+
+from eigengate.errors import ModelLoadError
+from eigengate.loading.program import TensorSpec
+from eigengate.loading.torchscript.ir import Network
+
+
+@final
+@dataclass(frozen=True)
+class Output:
+    """One output tensor: its public name, the value that holds it, and the way to it inside that value."""
+
+    label: str
+    name: str
+    path: tuple[Any, ...] = ()
+
+
+def outputs_of(network: Network) -> tuple[Output, ...]:
+    """All output tensors of a network; tuples, lists and dictionaries are flattened.
+
+    Raises:
+        ModelLoadError: The result has no tensor, or its structure is not fixed.
+    """
+    (result,) = network.body.returns
+    found = [
+        Output(_label(network, output), output.name, output.path)
+        for output in _flatten(network, result, network.result)
+    ]
+    if not found:
+        raise ModelLoadError(f"The model returns no tensor but {network.result}")
+    labels = [output.label for output in found]
+    return tuple(
+        output if labels.count(output.label) == 1 and output.label else Output(f"output_{k}", output.name, output.path)
+        for k, output in enumerate(found)
+    )
+
+
+def _flatten(network: Network, name: str, type_: Any) -> Iterator[Output]:
+    elements = network.tuples.get(name)
+    if name in network.known:
+        return
+    if elements is not None:
+        for element in elements:
+            yield from _flatten(network, element, None)
+    elif name in network.dictionaries:
+        for key, element in network.dictionaries[name].items():
+            yield from (Output(key, inner.name, inner.path) for inner in _flatten(network, element, None))
+    elif network.kinds.get(name) in ("TensorType", "OptionalType"):
+        yield Output("", name)
+    elif type_ is not None and type_.kind() == "TupleType" and all(e.kind() == "TensorType" for e in type_.elements()):
+        yield from (Output("", name, (index,)) for index in range(len(type_.elements())))
+    elif network.kinds.get(name) in ("ListType", "DictType", "TupleType"):
+        raise ModelLoadError(
+            f"The model returns a {network.kinds[name].removesuffix('Type').lower()} whose content is not fixed",
+            hint="Return a tensor or a tuple of tensors.",
+        )
+
+
+def _label(network: Network, output: Output) -> str:
+    if output.label or output.path:
+        return output.label
+    stem = output.name.partition(".")[0]
+    return "" if stem.isdigit() or output.name in network.body.parameters else stem
+
+
+def inputs_of(network: Network, names: tuple[str, ...], traced: bytes | None) -> tuple[TensorSpec, ...]:
+    """Specifications of a network's inputs: from the recorded trace where there is one, else from their use."""
+    examples = _traced_examples(traced) if traced is not None else []
+    specs = []
+    for index, (name, value) in enumerate(zip(names, network.body.parameters, strict=True)):
+        if index < len(examples):
+            dtype, shape = examples[index]
+            specs.append(TensorSpec(name, dtype, shape))
+        else:
+            specs.append(TensorSpec(name, torch.int64 if _is_index(network, value) else torch.float32))
+    return tuple(specs)
+
+
+def _is_index(network: Network, name: str) -> bool:
+    return any(node.operator == "aten::embedding" and name in node.inputs[1:2] for node in network.body.nodes)
+
+
+@final
+@dataclass(frozen=True)
+class _TensorRecord:
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+
+_STORAGES: Final[Mapping[str, torch.dtype]] = {
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+
+
+def _rebuild(storage: torch.dtype, _offset: int, size: tuple[int, ...], *_: Any) -> _TensorRecord:
+    return _TensorRecord(storage, tuple(size))
+
+
+class _ShapeReader(pickle.Unpickler):
+    """Reads types and shapes; the only names it knows are our own functions, so nothing else can be called."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _rebuild
+        if (module, name) == ("torch.jit._pickle", "restore_type_tag"):
+            return lambda value, _: value
+        if (module, name) == ("collections", "OrderedDict"):
+            return dict
+        if module == "torch" and name in _STORAGES:
+            return _STORAGES[name]
+        raise pickle.UnpicklingError(f"{module}.{name}")
+
+    def persistent_load(self, pid: Any) -> Any:
+        return pid[1]
+
+
+def _traced_examples(traced: bytes) -> list[tuple[torch.dtype, tuple[int, ...]]]:
+    """Types and shapes of the inputs a module was traced with; empty where the record is not understood."""
+    try:
+        recorded = _ShapeReader(io.BytesIO(traced)).load()["forward"]
+    except Exception:
+        return []
+    records = [record for record in recorded if isinstance(record, _TensorRecord)]
+    return [(record.dtype, record.shape) for record in records]
