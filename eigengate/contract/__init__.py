@@ -37,6 +37,7 @@ from eigengate.contract.measurement import (
     Outcome,
     Summary,
 )
+from eigengate.contract.metrics import METRICS, Metric
 from eigengate.contract.policy import BaselineRule, BaselineSource, Condition, Level, Policy, Waiver
 from eigengate.contract.problem import Problem
 from eigengate.contract.report import (
@@ -57,6 +58,7 @@ from eigengate.contract.report import (
 from eigengate.contract.verdict import ConditionResult, ConditionStatus, Verdict, VerdictOutcome
 
 __all__ = [
+    "METRICS",
     "TERMINAL_STATUSES",
     "ArtifactInfo",
     "AttributionConfig",
@@ -95,6 +97,7 @@ __all__ = [
     "Level",
     "LogEvent",
     "Measurement",
+    "Metric",
     "ModelFormat",
     "ModelInfo",
     "Outcome",

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from eigengate.contract.base import Contract, Items
 
 Level = Literal["error", "warn", "info", "off"]
+Operator = Literal["<=", "<", ">=", ">"]
 Reduce = Literal["value", "mean", "std", "min", "p05", "median", "p95", "max"]
 
 
@@ -15,7 +16,8 @@ Reduce = Literal["value", "mean", "std", "min", "p05", "median", "p95", "max"]
 class BaselineRule(Contract):
     """How much a metric may change against the baseline; every limit given must be exceeded for the condition to fail.
 
-    ``beyond_noise`` is the number of half-widths of the combined intervals that the change must exceed to count.
+    ``beyond_noise`` is the number of half-widths of the combined intervals that the change must exceed to count; a
+    change beyond the limits but not beyond the noise is indeterminate.
     """
 
     max_relative_increase: Annotated[float | None, Field(ge=0)] = None
@@ -42,7 +44,7 @@ class Condition(Contract):
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
     metric: Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)+$", max_length=128)]
     reduce: Reduce = "value"
-    op: Literal["<=", "<", ">=", ">"] | None = None
+    op: Operator | None = None
     threshold: float | None = None
     use: Annotated[
         Literal["pessimistic", "upper", "lower", "point"],
@@ -59,9 +61,15 @@ class Condition(Contract):
     def _one_kind(self) -> "Condition":
         threshold = self.op is not None and self.threshold is not None
         if (self.op is None) != (self.threshold is None):
-            raise ValueError(f"condition {self.id!r}: op and threshold go together")
+            raise ValueError("op and threshold go together")
         if threshold == (self.baseline is not None):
-            raise ValueError(f"condition {self.id!r}: give either op and threshold, or a baseline rule")
+            raise ValueError("give either op and threshold, or a baseline rule")
+        return self
+
+    @model_validator(mode="after")
+    def _error_is_known(self) -> "Condition":
+        if self.sampling and self.reduce not in ("value", "mean"):
+            raise ValueError(f"sampling intervals are known for the mean only, not for {self.reduce}")
         return self
 
 
@@ -85,7 +93,11 @@ class Waiver(Contract):
 
 @final
 class Policy(Contract):
-    """Conditions and waivers; ``extends`` names a preset whose conditions come first (same id: replaced)."""
+    """Conditions and waivers.
+
+    ``extends`` names a preset whose conditions come first. A condition with the id of a preset's condition replaces
+    it, or, if it names no metric, refines it. ``load_policy`` resolves all that and leaves ``extends`` null.
+    """
 
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1
     extends: str | None = None

@@ -6,22 +6,30 @@ from typing import Annotated, Literal, final
 from pydantic import Field
 
 from eigengate.contract.base import Contract, Items
-from eigengate.contract.policy import Level
+from eigengate.contract.policy import Level, Operator
 
 VerdictOutcome = Literal["pass", "warn", "fail", "indeterminate"]
-ConditionStatus = Literal["pass", "fail", "warn", "indeterminate", "missing", "waived", "skipped", "off"]
+ConditionStatus = Literal["pass", "fail", "indeterminate", "missing", "waived", "skipped", "off"]
 
 
 @final
 class ConditionResult(Contract):
-    """One condition judged: what was expected, what was found, which bound was used, and what to do."""
+    """One condition judged: what was expected, what was found, which bound was used, and what to do.
+
+    ``status`` is the finding; ``effect`` is what it means for the outcome once the level is taken into account, null
+    where it means nothing. ``low`` and ``high`` are the error interval of ``actual``; ``noise`` is what ``change``
+    against ``baseline`` must exceed to count.
+    """
 
     id: str
     metric: str
     status: ConditionStatus
+    effect: VerdictOutcome | None
     level: Level
     expected: str
-    actual: float | None
+    op: Operator | None = None
+    threshold: float | None = None
+    actual: float | None = None
     low: float | None = None
     high: float | None = None
     bound: Literal["upper", "lower", "point"] | None = None
