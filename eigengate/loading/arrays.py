@@ -57,9 +57,12 @@ def _read_npy(name: str, stream: io.BytesIO, size: int) -> NDArray[np.generic]:
         version = np.lib.format.read_magic(stream)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read_header(stream)
+        held = size - stream.tell()
         # A header may declare far more than the file holds; numpy would allocate first and notice later.
-        if int(np.prod(shape, dtype=object)) * dtype.itemsize > size:
-            raise ProbeFormatError(f"array {name!r} declares shape {shape} but the file holds {size} bytes")
+        if int(np.prod(shape, dtype=object)) * dtype.itemsize > held:
+            raise ProbeFormatError(
+                f"array {name!r} declares shape {shape}, more than the {held} bytes that follow", hint=HINT
+            )
         stream.seek(0)
         return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
     except (ValueError, TypeError, EOFError, OSError, MemoryError, SyntaxError) as error:
