@@ -77,7 +77,9 @@ class Condition(Contract):
 class BaselineSource(Contract):
     """Where the report to compare with comes from, and what happens if there is none."""
 
-    ref: str | None = None
+    ref: Annotated[
+        str | None, Field(pattern=r"^file:.+", description="file:PATH, relative to the folder of the policy.")
+    ] = None
     if_none: Literal["fail", "warn", "skip"] = "fail"
 
 

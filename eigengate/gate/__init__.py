@@ -14,6 +14,7 @@ from eigengate.gate.order import worst_first
 from eigengate.gate.policy_file import PolicySource, condition_lines, load_policy
 from eigengate.gate.presets import PRESETS, preset_text
 from eigengate.gate.sarif import to_sarif
+from eigengate.gate.starter import starter_policy
 
 __all__ = [
     "PRESETS",
@@ -26,6 +27,7 @@ __all__ = [
     "load_policy",
     "policy_advice",
     "preset_text",
+    "starter_policy",
     "to_junit",
     "to_markdown",
     "to_sarif",
