@@ -26,18 +26,6 @@ _TORCH_DTYPES: Mapping[int, torch.dtype] = {
     TensorProto.COMPLEX64: torch.complex64,
     TensorProto.COMPLEX128: torch.complex128,
     TensorProto.BFLOAT16: torch.bfloat16,
-    TensorProto.FLOAT8E4M3FN: torch.float8_e4m3fn,
-    TensorProto.FLOAT8E4M3FNUZ: torch.float8_e4m3fnuz,
-    TensorProto.FLOAT8E5M2: torch.float8_e5m2,
-    TensorProto.FLOAT8E5M2FNUZ: torch.float8_e5m2fnuz,
-}
-# numpy has no name for these; ml_dtypes arrays are handed over as raw bits.
-_BIT_CARRIERS: Mapping[torch.dtype, type] = {
-    torch.bfloat16: np.int16,
-    torch.float8_e4m3fn: np.int8,
-    torch.float8_e4m3fnuz: np.int8,
-    torch.float8_e5m2: np.int8,
-    torch.float8_e5m2fnuz: np.int8,
 }
 
 
@@ -58,8 +46,8 @@ def read_tensor(proto: onnx.TensorProto) -> Tensor:
     dtype = torch_dtype(proto.data_type)
     try:
         array = np.array(numpy_helper.to_array(proto), order="C")
-        if dtype in _BIT_CARRIERS:
-            return torch.from_numpy(array.view(_BIT_CARRIERS[dtype])).view(dtype)
+        if dtype is torch.bfloat16:  # numpy has no such type; torch takes the bits
+            return torch.from_numpy(array.view(np.int16)).view(dtype)
         return torch.from_numpy(array)
     except (ValueError, TypeError, OverflowError) as error:
         raise ModelLoadError(f"tensor '{proto.name}' cannot be read: {error}") from error

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import final
+from typing import Any, final
 
 import onnx
 
@@ -58,13 +58,13 @@ def opset_versions(entries: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]
 def standard_function(domain: str, operator: str, version: int) -> onnx.FunctionProto | None:
     """The body by which the ONNX standard itself defines an operator, if it does so independently of types."""
     try:
-        schema = onnx.defs.get_schema(operator, version, domain)
+        schema: Any = onnx.defs.get_schema(operator, version, domain)
     except onnx.defs.SchemaError:
         return None
     # The schema lists from which versions on it has a body; a body that depends on types is not among them.
     if not schema.function_opset_versions:
         return None
-    body = schema.function_body
+    body: onnx.FunctionProto = schema.function_body
     if not body.opset_import:
         body.opset_import.add(domain=domain, version=schema.since_version)
     return body

@@ -44,6 +44,47 @@ def attention(
     return (result.transpose(1, 2).flatten(2) if packed else result), key, value, shown
 
 
+@operator("Attention", since=24)
+def attention_with_lengths(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    past_key: Tensor | None = None,
+    past_value: Tensor | None = None,
+    lengths: Tensor | None = None,
+    *,
+    is_causal: int = 0,
+    kv_num_heads: int | None = None,
+    left_window_size: int = -1,
+    q_num_heads: int | None = None,
+    qk_matmul_output_mode: int = 0,
+    right_window_size: int = -1,
+    scale: float | None = None,
+    softcap: float = 0.0,
+    softmax_precision: torch.dtype | None = None,
+) -> Tensors:
+    """Keys beyond ``lengths`` are padding, and a window may bound how far a query looks (from version 25 on)."""
+    past = 0 if past_key is None else past_key.shape[2]
+    queries, keys = query.shape[-2], key.shape[-2] + past
+    columns = torch.arange(keys, device=query.device)
+    sizes = None if lengths is None else lengths.reshape(-1, 1, 1, 1)
+    rows = torch.arange(queries, device=query.device).reshape(1, 1, queries, 1)
+    rows = rows + (past if sizes is None else sizes - queries)
+    seen = columns < (keys if sizes is None else sizes)
+    if is_causal:
+        seen = seen & (columns <= rows)
+    if left_window_size >= 0:
+        seen = seen & (columns >= rows - left_window_size)
+    if right_window_size >= 0:
+        seen = seen & (columns <= rows + right_window_size)
+    bias = _additive(seen, keys, query) if mask is None else _additive(seen, keys, query) + _additive(mask, keys, query)
+    options = {"q_num_heads": q_num_heads, "kv_num_heads": kv_num_heads, "scale": scale, "softcap": softcap}
+    modes = {"qk_matmul_output_mode": qk_matmul_output_mode, "softmax_precision": softmax_precision}
+    result: Tensors = attention(query, key, value, bias, past_key, past_value, **options, **modes)
+    return result
+
+
 def _heads(x: Tensor, count: int | None) -> Tensor:
     """[batch, length, heads*size] to [batch, heads, length, size]."""
     if count is None:

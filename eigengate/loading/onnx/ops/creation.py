@@ -13,7 +13,7 @@ def constant_of_shape(sizes: Ints, *, value: Tensor | None = None) -> Tensor:
 
 
 @operator("Range", since=11)
-def counted_range(start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
+def counted_range(start: Tensor, limit: Tensor, delta: Tensor, *, stash_type: int = 1) -> Tensor:
     # The count is a shape; the numbers keep the type and the derivative of start and delta.
     count = -(-(limit - start) // delta) if not start.is_floating_point() else torch.ceil((limit - start) / delta)
     steps = torch.arange(max(int(count), 0), device=start.device, dtype=start.dtype)

@@ -1,9 +1,17 @@
 """Picking and placing elements by index."""
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor
 
 from eigengate.loading.onnx.registry import Ints, Tensors, operator
+
+_REDUCTIONS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mul": torch.mul,
+    "max": torch.maximum,
+    "min": torch.minimum,
+}
 
 
 @operator("Gather")
@@ -42,9 +50,12 @@ def scatter_elements(x: Tensor, indices: Tensor, updates: Tensor, *, axis: int =
             return torch.scatter(x, axis, positions, updates)
         case "add":
             return torch.scatter_add(x, axis, positions, updates)
-        case _:
-            torch_name = {"mul": "prod", "max": "amax", "min": "amin"}[reduction]
-            return torch.scatter_reduce(x, axis, positions, updates, torch_name)
+    # torch's other scattering reductions lack correct derivatives. Within one slice along the axis no position
+    # repeats, so slice by slice a plain scatter will do.
+    for here, update in zip(torch.split(positions, 1, axis), torch.split(updates, 1, axis), strict=True):
+        combined = _REDUCTIONS[reduction](torch.gather(x, axis, here), update)
+        x = torch.scatter(x, axis, here, combined)
+    return x
 
 
 @operator("Scatter", since=9)
@@ -63,9 +74,9 @@ def scatter_slices(x: Tensor, indices: Tensor, updates: Tensor, *, reduction: st
         return torch.index_put(rows, (flat,), values).reshape(x.shape)
     if reduction == "add":
         return torch.index_add(rows, 0, flat, values).reshape(x.shape)
-    torch_name = {"mul": "prod", "max": "amax", "min": "amin"}[reduction]
-    spread = flat.reshape(-1, *[1] * len(tail)).expand(values.shape)
-    return torch.scatter_reduce(rows, 0, spread, values, torch_name).reshape(x.shape)
+    for row, value in zip(torch.split(flat, 1), torch.split(values, 1), strict=True):
+        rows = torch.index_put(rows, (row,), _REDUCTIONS[reduction](rows[row], value))
+    return rows.reshape(x.shape)
 
 
 def _flat_positions(indices: Tensor, sizes: Ints) -> Tensor:
@@ -83,12 +94,18 @@ def _wrap(indices: Tensor, size: int) -> Tensor:
 
 @operator("TopK")
 def top_k_by_attribute(x: Tensor, *, k: int, axis: int = -1) -> Tensors:
-    return tuple(torch.topk(x, k, axis))
+    return _top_k(x, k, axis, True)
 
 
 @operator("TopK", since=10)
 def top_k(x: Tensor, k: Ints, *, axis: int = -1, largest: int = 1, sorted: int = 1) -> Tensors:
-    return tuple(torch.topk(x, k[0], axis, bool(largest), bool(sorted)))
+    return _top_k(x, k[0], axis, bool(largest))
+
+
+def _top_k(x: Tensor, k: int, axis: int, largest: bool) -> Tensors:
+    # Unlike torch.topk, a stable sort gives equal values in the order in which they stand.
+    values, indices = torch.sort(x, dim=axis, descending=largest, stable=True)
+    return values.narrow(axis, 0, k), indices.narrow(axis, 0, k)
 
 
 @operator("OneHot", since=9)

@@ -124,9 +124,10 @@ def mean_variance_normalization(x: Tensor, *, axes: Ints = (0, 2, 3)) -> Tensor:
 
 @operator("LpNormalization")
 def lp_normalization(x: Tensor, *, axis: int = -1, p: int = 2) -> Tensor:
-    norm = torch.linalg.vector_norm(x, p, axis, keepdim=True)
-    # A zero vector stays zero.
-    return torch.where(norm == 0, torch.zeros_like(x), x / torch.where(norm == 0, torch.ones_like(norm), norm))
+    # A zero vector stays zero; the norm, which has no derivative there, is not taken of it.
+    nothing = (x == 0).all(axis, keepdim=True)
+    norm = torch.linalg.vector_norm(torch.where(nothing, torch.ones_like(x), x), p, axis, keepdim=True)
+    return torch.where(nothing, torch.zeros_like(x), x / norm)
 
 
 @operator("LRN")

@@ -1,5 +1,6 @@
 """Reductions over axes, which older versions take as an attribute and newer ones as an input."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -52,11 +53,27 @@ def _log_sum_exp(x: Tensor, axes: Ints, keep: bool) -> Tensor:
 
 
 def _largest(x: Tensor, axes: Ints, keep: bool) -> Tensor:
-    return torch.amax(x, axes, keep)
+    return torch.amax(x, axes, keep) if x.numel() else _of_nothing(x, axes, keep, _lowest(x.dtype))
 
 
 def _smallest(x: Tensor, axes: Ints, keep: bool) -> Tensor:
-    return torch.amin(x, axes, keep)
+    return torch.amin(x, axes, keep) if x.numel() else _of_nothing(x, axes, keep, _highest(x.dtype))
+
+
+def _of_nothing(x: Tensor, axes: Ints, keep: bool, identity: float) -> Tensor:
+    return torch.any(x, axes, keep).to(x.dtype).fill_(identity)
+
+
+def _highest(dtype: torch.dtype) -> float:
+    if dtype.is_floating_point:
+        return math.inf
+    return True if dtype == torch.bool else torch.iinfo(dtype).max
+
+
+def _lowest(dtype: torch.dtype) -> float:
+    if dtype.is_floating_point:
+        return -math.inf
+    return False if dtype == torch.bool else torch.iinfo(dtype).min
 
 
 reduce_sum = _reduction("ReduceSum", _sum, axes_input_since=13)
