@@ -13,7 +13,34 @@ from eigengate.loading.torchscript.ir import Block, Network, Node
 from eigengate.loading.torchscript.views import WRITE_BACK
 
 _CARRIERS: Final = frozenset(
-    ["prim::ListConstruct", "prim::TupleConstruct", "prim::DictConstruct", "prim::ListUnpack", "prim::TupleUnpack", "prim::TupleIndex", "prim::TupleSlice", "prim::unchecked_unwrap_optional", "aten::__getitem__", "aten::append", "aten::extend", "aten::insert", "aten::pop", "aten::_set_item", "aten::list", "aten::dict", "aten::copy", "aten::values", "aten::items", "aten::get", "aten::slice", "aten::add", "aten::_unwrap_optional", "aten::setdefault", "aten::update", "aten::select"]
+    [
+        "prim::ListConstruct",
+        "prim::TupleConstruct",
+        "prim::DictConstruct",
+        "prim::ListUnpack",
+        "prim::TupleUnpack",
+        "prim::TupleIndex",
+        "prim::TupleSlice",
+        "prim::unchecked_unwrap_optional",
+        "aten::__getitem__",
+        "aten::append",
+        "aten::extend",
+        "aten::insert",
+        "aten::pop",
+        "aten::_set_item",
+        "aten::list",
+        "aten::dict",
+        "aten::copy",
+        "aten::values",
+        "aten::items",
+        "aten::get",
+        "aten::slice",
+        "aten::add",
+        "aten::_unwrap_optional",
+        "aten::setdefault",
+        "aten::update",
+        "aten::select",
+    ]
 )
 _MEMORYLESS: Final = frozenset(
     {"IntType", "FloatType", "BoolType", "NumberType", "StringType", "NoneType", "DeviceObjType"}

@@ -7,19 +7,108 @@ import torch
 QUANTIZED_NAMESPACES: Final = frozenset({"quantized", "quantized_decomposed", "_quantized"})
 QUANTIZING_OPERATORS: Final = frozenset(
     f"aten::{name}"
-    for name in ["quantize_per_tensor", "quantize_per_channel", "quantize_per_tensor_dynamic", "dequantize", "q_scale", "q_zero_point", "int_repr", "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine", "_make_per_tensor_quantized_tensor"]
+    for name in [
+        "quantize_per_tensor",
+        "quantize_per_channel",
+        "quantize_per_tensor_dynamic",
+        "dequantize",
+        "q_scale",
+        "q_zero_point",
+        "int_repr",
+        "fake_quantize_per_tensor_affine",
+        "fake_quantize_per_channel_affine",
+        "_make_per_tensor_quantized_tensor",
+    ]
 )
 
 # They touch files, memory behind the tensors, global state, other processes or the autograd engine itself.
 DENIED: Final = frozenset(
     f"aten::{name}"
-    for name in ["from_file", "save", "set_", "set_data", "resize_", "resize_as_", "resize_as_sparse_", "_resize_output_", "_resize_output", "as_strided", "as_strided_", "as_strided_copy", "as_strided_scatter", "set_grad_enabled", "manual_seed", "seed", "initial_seed", "backward", "grad", "requires_grad_", "retain_grad", "data_ptr", "record_stream", "share_memory_", "pin_memory", "wait", "fork", "get_gradients", "_fw_primal", "_make_dual"]
+    for name in [
+        "from_file",
+        "save",
+        "set_",
+        "set_data",
+        "resize_",
+        "resize_as_",
+        "resize_as_sparse_",
+        "_resize_output_",
+        "_resize_output",
+        "as_strided",
+        "as_strided_",
+        "as_strided_copy",
+        "as_strided_scatter",
+        "set_grad_enabled",
+        "manual_seed",
+        "seed",
+        "initial_seed",
+        "backward",
+        "grad",
+        "requires_grad_",
+        "retain_grad",
+        "data_ptr",
+        "record_stream",
+        "share_memory_",
+        "pin_memory",
+        "wait",
+        "fork",
+        "get_gradients",
+        "_fw_primal",
+        "_make_dual",
+    ]
 )
 
 # Private operators that appear in honest exports. Every other name with a leading underscore is refused.
 PRIVATE: Final = frozenset(
     f"aten::{name}"
-    for name in ["_convolution", "_convolution_mode", "_softmax", "_log_softmax", "_weight_norm", "_shape_as_tensor", "_unwrap_optional", "_set_item", "_native_multi_head_attention", "_transformer_encoder_layer_fwd", "_scaled_dot_product_attention_math", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "_reshape_alias", "_unsafe_view", "_to_copy", "_conj", "_unsafe_index", "_stack", "_cat", "__and__", "__or__", "__xor__", "__not__", "__is__", "__isnot__", "__contains__", "__getitem__", "__len__", "__delitem__", "__lshift__", "__rshift__", "__iand__", "__ior__", "__ixor__", "__range_length", "__derive_index", "__round_to_zero_floordiv", "__upsample", "__interpolate"]
+    for name in [
+        "_convolution",
+        "_convolution_mode",
+        "_softmax",
+        "_log_softmax",
+        "_weight_norm",
+        "_shape_as_tensor",
+        "_unwrap_optional",
+        "_set_item",
+        "_native_multi_head_attention",
+        "_transformer_encoder_layer_fwd",
+        "_scaled_dot_product_attention_math",
+        "_adaptive_avg_pool2d",
+        "_adaptive_avg_pool3d",
+        "_reshape_alias",
+        "_unsafe_view",
+        "_to_copy",
+        "_conj",
+        "_unsafe_index",
+        "_upsample_nearest_exact1d",
+        "_upsample_nearest_exact2d",
+        "_upsample_nearest_exact3d",
+        "_upsample_bilinear2d_aa",
+        "_upsample_bicubic2d_aa",
+        "_upsample_lanczos2d_aa",
+        "_stack",
+        "_cat",
+        "__and__",
+        "__or__",
+        "__xor__",
+        "__not__",
+        "__is__",
+        "__isnot__",
+        "__contains__",
+        "__getitem__",
+        "__len__",
+        "__delitem__",
+        "__lshift__",
+        "__rshift__",
+        "__iand__",
+        "__ior__",
+        "__ixor__",
+        "__range_length",
+        "__derive_index",
+        "__round_to_zero_floordiv",
+        "__upsample",
+        "__interpolate",
+    ]
 )
 
 

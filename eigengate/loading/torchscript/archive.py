@@ -19,7 +19,7 @@ FREE_INFLATION_BYTES: Final = 8 << 20
 
 # What torch.jit.save writes and torch.jit.load needs; everything else (debug pickles, extra files) is left behind.
 _NEEDED = re.compile(
-    r"version|byteorder|(data|constants)\.pkl|(data|constants)/\d+|code/.+\.py|\.data/serialization_id"
+    r"version|byteorder|(data|constants)\.pkl|(data|constants)/\d+|code/.+\.py|\.data/(serialization_id|version)"
 )
 _TRACED = re.compile(r"traced_inputs\.pkl")
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, OSError)

@@ -1,5 +1,6 @@
 """One operator application as a Python call: which function, and how its arguments are prepared."""
 
+import functools
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
@@ -7,12 +8,12 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor
 
-from eigengate.loading.torchscript.allowed import refusal
+from eigengate.loading.torchscript.allowed import DENIED, refusal
 from eigengate.loading.torchscript.ir import Network, Node
 from eigengate.loading.torchscript.numbers import ARITHMETIC, READING
 from eigengate.loading.torchscript.precision import Precision
 from eigengate.loading.torchscript.rewrites import REWRITES
-from eigengate.loading.torchscript.scalars import INTROSPECTION, MUTATING, PURE
+from eigengate.loading.torchscript.scalars import INTROSPECTION, MUTATING, PURE, READS_DATA
 
 _NUMBER_KINDS: Final = frozenset({"IntType", "FloatType", "BoolType", "NumberType"})
 
@@ -35,6 +36,8 @@ class Call:
     tensors: frozenset[int] = frozenset()
     is_number: bool = False
     """The result is a number that stands for a zero-dimensional tensor."""
+    reads_data: bool = False
+    """It turns tensor data into a Python number."""
 
 
 def functional(node: Node, network: Network, numbers: Collection[str], precision: Precision) -> Call:
@@ -55,7 +58,8 @@ def functional(node: Node, network: Network, numbers: Collection[str], precision
         if plain is not None:
             return Call(plain)
     if node.operator in INTROSPECTION:
-        return Call(INTROSPECTION[node.operator], tensors & _numeric(node, network, numbers))
+        promoted = tensors & _numeric(node, network, numbers)
+        return Call(INTROSPECTION[node.operator], promoted, reads_data=node.operator in READS_DATA)
     return Call(_tensor_function(node, precision, bool(tensors)), tensors & _numeric(node, network, numbers))
 
 
@@ -80,7 +84,9 @@ def _on_numbers(node: Node, network: Network, numbers: Collection[str], tensors:
     function = ARITHMETIC.get(name)
     if function is None or node.schema is None:
         return None
-    return Call(_by_name(lambda *a, **k: function(*a, **k), node.schema.arguments, _plain_number), is_number=True)
+    names = [argument.name for argument in node.schema.arguments]
+    positional = sum(not argument.kwarg_only for argument in node.schema.arguments)
+    return Call(_by_name(function, names, positional, _plain_number), is_number=True)
 
 
 def _plain_number(_: str, value: Any) -> Any:
@@ -89,13 +95,10 @@ def _plain_number(_: str, value: Any) -> Any:
 
 def _by_name(
     function: Callable[..., Any],
-    arguments: Sequence[torch._C.Argument],
+    names: Sequence[str],
+    positional: int,
     prepare: Callable[[str, Any], Any],
 ) -> Callable[..., Any]:
-    """Call ``function`` as a schema says: keyword-only arguments by keyword, the rest by position."""
-    names = [argument.name for argument in arguments]
-    positional = sum(not argument.kwarg_only for argument in arguments)
-
     def call(*values: Any) -> Any:
         prepared = [prepare(name, value) for name, value in zip(names, values, strict=True)]
         return function(*prepared[:positional], **dict(zip(names[positional:], prepared[positional:], strict=True)))
@@ -104,32 +107,43 @@ def _by_name(
 
 
 def _tensor_function(node: Node, precision: Precision, takes_tensors: bool) -> Callable[..., Any]:
-    schema = node.schema
-    assert schema is not None
-    changes = node.changes_first_input
-    name = node.operator.removesuffix("_") if changes else node.operator
-    overload = _overload(name, schema.overload_name)
-    reason = refusal(node.operator, _overload(node.operator, schema.overload_name) or overload)
+    assert node.schema is not None
+    name = node.operator.removesuffix("_") if node.changes_first_input else node.operator
+    rewrite = _rewrite(node, name)
+    names = [argument.name for argument in node.schema.arguments]
+    positional = sum(not argument.kwarg_only for argument in node.schema.arguments)
+    function = rewrite or _overload_of(node, name)
+    if not takes_tensors and "device" in names:
+        function = functools.partial(precision.made, function)
+    if rewrite is not None:
+        function = _by_name(function, names, 1, _prepared(precision))
+    elif positional < len(names) or not _SPECIAL.isdisjoint(names):
+        function = _by_name(function, names, positional, _prepared(precision))
+    return _keeping_dtype(function) if node.changes_first_input else function
+
+
+def _rewrite(node: Node, name: str) -> Callable[..., Any] | None:
+    if node.operator in DENIED:
+        return None
+    return next((REWRITES[key] for key in (node.overload, node.operator, name) if key in REWRITES), None)
+
+
+def _overload_of(node: Node, name: str) -> Callable[..., Any]:
+    """The dispatcher's entry; for an in-place operator that of its functional twin."""
+    assert node.schema is not None
+    own, twin = (_find(operator, node.schema.overload_name) for operator in (node.operator, name))
+    reason = refusal(node.operator, own or twin)
     if reason is not None:
         raise Refusal(reason)
-    function: Callable[..., Any] | None
-    names = [argument.name for argument in schema.arguments]
-    special = {n for n in names if n in _SPECIAL}
-    rewrite = REWRITES.get(node.operator) or REWRITES.get(name)
-    if rewrite is not None:
-        function = _keywords(rewrite, names, precision)
-    elif overload is None:
+    if twin is None:
         raise Refusal("it is not supported")
-    elif not takes_tensors and "device" in special:
-        function = _factory(overload, schema.arguments, precision)
-    else:
-        function = _dispatch(overload, schema.arguments, precision, bool(special))
-    return _keeping_dtype(function) if changes else function
+    return twin
 
 
-def _overload(operator: str, overload: str) -> torch._ops.OpOverload | None:
-    packet = getattr(torch.ops.aten, operator.removeprefix("aten::"), None) if operator.startswith("aten::") else None
-    return getattr(packet, overload or "default", None) if packet is not None else None
+def _find(operator: str, overload: str) -> torch._ops.OpOverload | None:
+    namespace, _, name = operator.partition("::")
+    packet = getattr(torch.ops.aten, name, None) if namespace == "aten" else None
+    return getattr(packet, overload or "default", None)
 
 
 _SPECIAL: Final = frozenset({"dtype", "device", "pin_memory"})
@@ -144,32 +158,6 @@ def _prepared(precision: Precision) -> Callable[[str, Any], Any]:
         return None if name == "pin_memory" else value
 
     return prepare
-
-
-def _dispatch(
-    overload: Callable[..., Any], arguments: Sequence[torch._C.Argument], precision: Precision, special: bool
-) -> Callable[..., Any]:
-    if special or any(argument.kwarg_only for argument in arguments):
-        return _by_name(overload, arguments, _prepared(precision))
-    return overload
-
-
-def _factory(
-    overload: Callable[..., Any], arguments: Sequence[torch._C.Argument], precision: Precision
-) -> Callable[..., Any]:
-    def make(*values: Any, **keywords: Any) -> Tensor:
-        return precision.made(overload, *values, **keywords)
-
-    return _by_name(make, arguments, _prepared(precision))
-
-
-def _keywords(rewrite: Callable[..., Any], names: Sequence[str], precision: Precision) -> Callable[..., Any]:
-    prepare = _prepared(precision)
-
-    def call(*values: Any) -> Any:
-        return rewrite(**{name: prepare(name, value) for name, value in zip(names, values, strict=True)})
-
-    return call
 
 
 def _keeping_dtype(function: Callable[..., Any]) -> Callable[..., Any]:

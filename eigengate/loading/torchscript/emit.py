@@ -43,6 +43,7 @@ def emit(network: Network, outputs: Sequence[Output], precision: Precision) -> P
             for name in network.state
             if name in emitter.slots and _is_container(network.state[name])
         ),
+        reads_data=tuple(emitter.reads_data),
     )
 
 
@@ -84,6 +85,7 @@ class _Emitter:
         self.template: list[Any] = []
         self.numbers: set[str] = set()
         self.refused: list[tuple[Node, str]] = []
+        self.reads_data: list[str] = []
 
     def slot(self, name: str) -> int:
         """The slot of a value, created with its starting value at first mention."""
@@ -130,6 +132,8 @@ class _Emitter:
 
     def _call(self, node: Node) -> list[Step]:
         call = functional(node, self.network, self.numbers, self.precision)
+        if call.reads_data:
+            self.reads_data.append(node.label)
         if call.is_number:
             self.numbers.update(node.outputs)
             return [self.step(node, node.inputs, call)]

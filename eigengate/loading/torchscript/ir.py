@@ -76,6 +76,9 @@ class Network:
     dictionaries: dict[str, dict[str, str]] = field(default_factory=dict)
     """Value names by key, for dictionaries with constant text keys."""
 
+    vanished: set[str] = field(default_factory=set)
+    """Operators that lifting removed because they are the identity here."""
+
     def walk(self) -> Iterator[Node]:
         """All nodes, those inside blocks included."""
         yield from _walk(self.body)

@@ -199,14 +199,24 @@ class _Lifter:
             self.network.state.setdefault(f"self.{path}", value)
             return [Node("state::get", path, None, [f"self.{path}"], [name])]
         elif isinstance(value, Tensor):
-            parameter = self.parameter_of.get(_identity(value))
-            if parameter is not None:
-                self.network.parameters[name] = parameter
-            else:
-                self.network.buffers[name] = (path, value.detach())
+            self._tensor(name, path, value)
+        elif _is_tensor_sequence(value):
+            elements = [f"{name}[{index}]" for index in range(len(value))]
+            for index, element in enumerate(elements):
+                self._tensor(element, f"{path}.{index}", value[index])
+            self.network.tuples[name] = elements
+            return [Node("prim::ListConstruct", path, None, elements, [name])]
         else:
             self.network.known[name] = value
         return []
+
+    def _tensor(self, name: str, path: str, tensor: Tensor) -> None:
+        self.network.kinds[name] = "TensorType"
+        parameter = self.parameter_of.get(_identity(tensor))
+        if parameter is not None:
+            self.network.parameters[name] = parameter
+        else:
+            self.network.buffers[name] = (path, tensor.detach())
 
     def set_attribute(self, node: Any, _: int) -> list[Node]:
         owner_value, value = node.inputs()
@@ -232,6 +242,7 @@ class _Lifter:
         return [self._node(node, [self._block(block, depth + 1) for block in node.blocks()])]
 
     def same_value(self, node: Any, _: int) -> list[Node]:
+        self.network.vanished.add(node.kind())
         self._rename(node.output(), self._name(next(node.inputs())))
         return []
 
@@ -240,6 +251,7 @@ class _Lifter:
         source, _probability, training = (self._name(value) for value in node.inputs())
         if self.network.known.get(training) is not False:
             return [self._node(node)]
+        self.network.vanished.add(node.kind())
         self._rename(node.output(), source)
         return []
 
@@ -314,6 +326,10 @@ class _Lifter:
         lifted = self._node(node)
         lifted.attributes = {"types": [type_.kind() for type_ in node.tys("types")]}
         return [lifted]
+
+
+def _is_tensor_sequence(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) > 0 and all(isinstance(item, Tensor) for item in value)
 
 
 def _identity(tensor: Tensor) -> tuple[Any, ...]:

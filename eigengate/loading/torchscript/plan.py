@@ -41,6 +41,8 @@ class Plan:
     """Slot and path into it (tuple positions, dictionary keys) of every output."""
     fresh: tuple[int, ...]
     """Slots whose lists and dictionaries each call needs for itself."""
+    reads_data: tuple[str, ...]
+    """Labels of the steps that turn tensor data into Python numbers."""
 
     def frame(self, params: Any, inputs: Sequence[Tensor]) -> Frame:
         """The slots as a call finds them."""

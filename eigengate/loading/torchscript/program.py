@@ -15,6 +15,7 @@ from eigengate.loading.torchscript.emit import emit
 from eigengate.loading.torchscript.ir import Network, Node
 from eigengate.loading.torchscript.plan import Plan, execute, stepwise
 from eigengate.loading.torchscript.precision import Precision
+from eigengate.loading.torchscript.remarks import batch_remark, reading_remark
 from eigengate.loading.torchscript.signature import Output
 
 _SOFTMAXES: Final = frozenset({"aten::softmax", "aten::log_softmax", "aten::_softmax", "aten::_log_softmax"})
@@ -66,7 +67,8 @@ class TorchScriptProgram(Program):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return self._source.notes
+        batch, reads = batch_remark(self._source.inputs), self._plan.reads_data
+        return (*self._source.notes, *([batch] if batch else []), *([reading_remark(reads)] if reads else []))
 
     def __call__(self, params: Mapping[str, Tensor], *inputs: Tensor) -> tuple[Tensor, ...]:
         self._check_arity(inputs)
@@ -77,6 +79,10 @@ class TorchScriptProgram(Program):
     def to(self, *, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
         precision = Precision(device or self._precision.device, dtype or self._precision.dtype)
         return type(self)(self._source, precision)
+
+    def with_inputs(self, inputs: tuple[TensorSpec, ...]) -> Self:
+        """The same program with more known about its inputs."""
+        return type(self)(replace(self._source, inputs=inputs), self._precision)
 
     def without_closing_softmax(self, output: int) -> Self | None:
         closing = self._closing_softmax(self._source.outputs[output])

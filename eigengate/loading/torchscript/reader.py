@@ -10,8 +10,12 @@ from eigengate.loading.program import Lowered
 from eigengate.loading.torchscript.archive import open_archive
 from eigengate.loading.torchscript.lift import lift
 from eigengate.loading.torchscript.program import Source, TorchScriptProgram
+from eigengate.loading.torchscript.remarks import remarks_of
+from eigengate.loading.torchscript.roles import trainable_constants
 from eigengate.loading.torchscript.runtime import TorchScriptRuntime
+from eigengate.loading.torchscript.shapes import open_sizes
 from eigengate.loading.torchscript.signature import inputs_of, outputs_of
+from eigengate.loading.torchscript.vet import vet
 
 
 def read_torchscript(data: bytes) -> Lowered:
@@ -24,6 +28,7 @@ def read_torchscript(data: bytes) -> Lowered:
         QuantizedModelError: The network is quantised.
     """
     archive = open_archive(data)
+    vet(archive)
     module = _load(archive.repacked())
     try:
         program = lower(module, archive.traced_inputs)
@@ -37,16 +42,24 @@ def read_torchscript(data: bytes) -> Lowered:
 def lower(module: torch.jit.ScriptModule, traced_inputs: bytes | None = None) -> TorchScriptProgram:
     """Lower a loaded module in evaluation mode; ``traced_inputs`` is the archive's record of its example inputs."""
     network = lift(module)
+    parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}
+    # torch.jit.freeze removes the attribute that every other module has.
+    frozen = not module._c.hasattr("training")
+    if frozen:
+        for value, (name, tensor) in trainable_constants(network).items():
+            network.parameters[value] = name
+            parameters[name] = tensor
+            del network.buffers[value]
     names = [argument.name for argument in module._c._get_method("forward").schema.arguments[1:]]
-    open_names = tuple(names[: len(network.body.parameters)])
     source = Source(
         network=network,
-        parameters={name: parameter.detach() for name, parameter in module.named_parameters()},
-        inputs=inputs_of(network, open_names, traced_inputs),
+        parameters=parameters,
+        inputs=inputs_of(network, tuple(names[: len(network.body.parameters)]), traced_inputs),
         outputs=outputs_of(network),
-        notes=(),
+        notes=tuple(remarks_of(network, frozen=frozen)),
     )
-    return TorchScriptProgram(source)
+    program = TorchScriptProgram(source)
+    return program.with_inputs(open_sizes(program)) if traced_inputs is not None else program
 
 
 def _load(data: bytes) -> torch.jit.ScriptModule:

@@ -141,6 +141,8 @@ PURE: Final[Mapping[str, Callable[..., Any]]] = {
     "aten::lower": str.lower,
     "aten::upper": str.upper,
     "aten::device": torch.device,
+    "prim::type": lambda device: device.type,
+    "prim::index": lambda device: device.index,
     "prim::min": lambda *values: min(*values),
     "prim::max": lambda *values: max(*values),
     "prim::abs": abs,
@@ -228,5 +230,14 @@ INTROSPECTION: Final[Mapping[str, Callable[..., Any]]] = {
 """Operators that turn a tensor into a Python value; those that read its data cannot run under ``torch.func.vmap``."""
 
 READS_DATA: Final = frozenset(
-    ["aten::Int", "aten::IntImplicit", "aten::Float", "aten::FloatImplicit", "aten::Bool", "aten::item", "aten::ScalarImplicit", "prim::tolist"]
+    [
+        "aten::Int",
+        "aten::IntImplicit",
+        "aten::Float",
+        "aten::FloatImplicit",
+        "aten::Bool",
+        "aten::item",
+        "aten::ScalarImplicit",
+        "prim::tolist",
+    ]
 )

@@ -1,5 +1,6 @@
 """How a change of a view is put back into its base, functionally."""
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -12,7 +13,8 @@ def _select(base: Tensor, changed: Tensor, dim: int, index: int) -> Tensor:
 
 
 def _slice(base: Tensor, changed: Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Tensor:
-    return torch.slice_scatter(base, changed, dim, start, end, step)
+    # TorchScript writes an open end as the largest integer, which slice_scatter cannot add to.
+    return torch.slice_scatter(base, changed, dim, start, None if end == sys.maxsize else end, step)
 
 
 def _narrow(base: Tensor, changed: Tensor, dim: int, start: int, length: int) -> Tensor:

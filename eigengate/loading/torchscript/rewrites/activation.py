@@ -6,6 +6,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from eigengate.errors import UnsupportedOperatorError
+
 
 def _hardsigmoid(self: Tensor) -> Tensor:
     return torch.clamp(self + 3.0, 0.0, 6.0) / 6.0
@@ -16,8 +18,10 @@ def _glu(self: Tensor, *, dim: int = -1) -> Tensor:
     return value * torch.sigmoid(gate)
 
 
-def _rrelu(self: Tensor, *, lower: float = 0.125, upper: float = 1.0 / 3.0, **_: Any) -> Tensor:
+def _rrelu(self: Tensor, *, lower: float = 0.125, upper: float = 1.0 / 3.0, training: bool = False, **_: Any) -> Tensor:
     """Randomised leaky ReLU outside training, where its slope is the mean of its bounds."""
+    if training:
+        raise UnsupportedOperatorError("rrelu draws random numbers in training", hint="Export in evaluation mode.")
     return torch.nn.functional.leaky_relu(self, (lower + upper) / 2)
 
 

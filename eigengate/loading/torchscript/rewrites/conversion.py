@@ -22,12 +22,12 @@ def _stay(self: Tensor, **_: Any) -> Tensor:
 
 
 def _literal(
-    *, data: Any = None, t: Any = None, dtype: int | None = None, device: torch.device | None = None, **_: Any
+    value: Any, *, dtype: int | torch.dtype | None = None, device: torch.device | None = None, **_: Any
 ) -> Tensor:
-    value = t if data is None else data
+    kind = DTYPES[dtype] if isinstance(dtype, int) else dtype
     if isinstance(value, Tensor):
-        return _to(value, dtype=dtype, device=device)
-    return torch.tensor(value, dtype=None if dtype is None else DTYPES[dtype], device=device)
+        return value.to(device=device or value.device, dtype=kind or value.dtype)
+    return torch.tensor(value, dtype=kind, device=device)
 
 
 def _copy(self: Tensor, *, src: Tensor, **_: Any) -> Tensor:

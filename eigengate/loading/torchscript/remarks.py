@@ -1,0 +1,40 @@
+"""What a reader of the report must know about how a TorchScript network was read."""
+
+from collections.abc import Iterator
+
+from eigengate.loading.program import TensorSpec
+from eigengate.loading.torchscript.ir import Network
+
+FROZEN = (
+    "The module was frozen: its parameters had become constants. Floating point constants in weight positions are "
+    "analysed as parameters, named after their operators; batch normalisation may be folded into convolutions and "
+    "equal tensors merged, so parameter-space quantities are not those of the module before freezing."
+)
+DETACHED = "detach() is taken as the identity: derivatives are those of the function the network computes."
+BATCH_STATISTICS = "Batch normalisation runs with the statistics of the batch, so samples influence one another."
+
+
+def remarks_of(network: Network, *, frozen: bool) -> Iterator[str]:
+    """Remarks that the graph alone gives rise to."""
+    if frozen:
+        yield FROZEN
+    if {"aten::detach", "aten::detach_"} & network.vanished:
+        yield DETACHED
+    if any(
+        node.operator == "aten::batch_norm" and network.known.get(node.inputs[5]) is True for node in network.walk()
+    ):
+        yield BATCH_STATISTICS
+
+
+def reading_remark(labels: tuple[str, ...]) -> str:
+    """The remark on nodes that read tensor data into Python numbers."""
+    return (
+        f"{len(labels)} node(s) read tensor data into numbers, e.g. {labels[0]}: the path through the network depends "
+        "on the input, and samples cannot be evaluated together."
+    )
+
+
+def batch_remark(inputs: tuple[TensorSpec, ...]) -> str | None:
+    """The remark on a batch size that the trace has fixed, if it has."""
+    fixed = [spec.shape[0] for spec in inputs if spec.shape and spec.shape[0] is not None]
+    return f"The trace fixed the batch size at {fixed[0]}." if fixed else None

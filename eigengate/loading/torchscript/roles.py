@@ -1,0 +1,64 @@
+"""Which constants of a frozen module are trainable: freezing turns parameters into constants, and their names are lost."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from torch import Tensor
+
+from eigengate.loading.torchscript.ir import Network, Node
+
+_LAYER_ARGUMENTS: Final = ("weight", "bias", "params", "w_ih", "w_hh", "b_ih", "b_hh")
+"""An argument whose name contains one of these belongs to a layer: ``weight``, ``qkv_bias``, ``norm_weight_1`` …"""
+
+# Operators whose tensor operands are weights, biases or scales whenever they are constant. A constant that is
+# subtracted or divided by is data preparation (mean, standard deviation), so these two are missing.
+_OPERAND_OPERATORS: Final = frozenset(
+    f"aten::{name}"
+    for name in "matmul mm bmm addmm baddbmm einsum add add_ mul mul_ expand expand_as cat prelu".split()
+)
+_PASSED_ON: Final = frozenset({"aten::t", "aten::transpose", "aten::permute", "aten::expand", "aten::unsqueeze"})
+
+
+def trainable_constants(network: Network) -> dict[str, tuple[str, Tensor]]:
+    """Constants in weight positions by value name, each with the parameter name it is given.
+
+    Names read ``conv2d_0.weight``: operator, its how-manieth such operator, argument.
+    """
+    found: dict[str, tuple[str, Tensor]] = {}
+    counts: Counter[str] = Counter()
+    for node in network.walk():
+        roles = dict(_roles(node, network))
+        if not roles:
+            continue
+        layer = node.operator.partition("::")[2].strip("_")
+        place = f"{layer}_{counts[layer]}"
+        counts[layer] += 1
+        for name, role in roles.items():
+            if name not in found:
+                found[name] = (f"{place}.{role}", network.buffers[name][1])
+    return found
+
+
+def _roles(node: Node, network: Network) -> Iterator[tuple[str, str]]:
+    if node.schema is None:
+        return
+    for name, argument in zip(node.inputs, node.schema.arguments, strict=False):
+        is_layers = any(part in argument.name for part in _LAYER_ARGUMENTS)
+        if not is_layers and node.operator not in _OPERAND_OPERATORS:
+            continue
+        elements = network.tuples.get(name)
+        if elements is None:
+            if _is_candidate(name, network.buffers):
+                yield name, argument.name
+            continue
+        for index, element in enumerate(elements):
+            if _is_candidate(element, network.buffers):
+                yield element, f"{argument.name}_{index}"
+
+
+def _is_candidate(name: str, buffers: Mapping[str, tuple[str, Tensor]]) -> bool:
+    if name not in buffers:
+        return False
+    tensor = buffers[name][1]
+    return tensor.is_floating_point() and tensor.dim() > 0
