@@ -1,0 +1,3 @@
+"""Revisions, named by number and what they add."""
+
+__all__: list[str] = []
