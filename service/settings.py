@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     max_queued: int = Field(1000, ge=1, description="Audits waiting at once; further ones are refused.")
 
     lease_seconds: float = Field(30, gt=0, description="How long a worker may be silent before its audit is given on.")
-    heartbeat_seconds: float = Field(5, gt=0, description="How often a worker renews its lease.")
+    heartbeat_seconds: float = Field(1, gt=0, description="How often a worker renews its lease and hears of a cancel.")
     sweep_seconds: float = Field(10, gt=0, description="How often lost audits and unanswered bells are looked for.")
     bell_seconds: float = Field(20, gt=0, description="How long a bell may go unanswered before it is rung again.")
     max_attempts: int = Field(2, ge=1, description="Starts of one audit before it is given up.")

@@ -26,6 +26,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     tuple_,
     update,
 )
@@ -255,14 +256,11 @@ class AuditRepository:
 
     def reclaim_expired(self) -> Reclaimed:
         """Take audits back from workers that went silent: queued again, or failed if there is no attempt left."""
-        silent = AuditRow.lease_until < now_ms()
-        cancelled = self._end(AuditRow.status == "cancelling", silent, status="cancelled")
-        worn_out = AuditRow.attempt >= self._lease.max_attempts
-        failed = self._end(
-            AuditRow.status == "running", silent, worn_out, status="failed", error=_LOST.model_dump_json()
-        )
-        requeued = self._change(AuditRow.status == "running", silent, **_UNCLAIMED)
-        return Reclaimed(tuple(requeued), tuple(failed), tuple(cancelled))
+        return self._reclaim(AuditRow.lease_until < now_ms())
+
+    def reclaim_all(self) -> Reclaimed:
+        """The same for every claimed audit, as at a start where no worker can be alive."""
+        return self._reclaim(true())
 
     def expire_queued(self, older_than: float) -> Sequence[str]:
         """End audits that waited for more than ``older_than`` seconds; their ids."""
@@ -277,6 +275,15 @@ class AuditRepository:
         ).all()
 
     # Steps
+
+    def _reclaim(self, silent: ColumnElement[bool]) -> Reclaimed:
+        cancelled = self._end(AuditRow.status == "cancelling", silent, status="cancelled")
+        worn_out = AuditRow.attempt >= self._lease.max_attempts
+        failed = self._end(
+            AuditRow.status == "running", silent, worn_out, status="failed", error=_LOST.model_dump_json()
+        )
+        requeued = self._change(AuditRow.status == "running", silent, **_UNCLAIMED)
+        return Reclaimed(tuple(requeued), tuple(failed), tuple(cancelled))
 
     def _held_by(self, claim: Claim) -> tuple[ColumnElement[bool], ...]:
         return AuditRow.id == claim.audit_id, AuditRow.token == claim.token, AuditRow.status.in_(_HELD)
