@@ -1,0 +1,31 @@
+"""Orthonormal bases that survive rounding."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def project_out(basis: Float[Tensor, "N m"], W: Float[Tensor, "N k"]) -> tuple[Tensor, Tensor]:
+    """(W − Q QᵀW, QᵀW) for an orthonormal basis Q; twice, which is enough (Parlett 1998, section 6.9)."""
+    first = basis.mT @ W
+    W = W - basis @ first
+    second = basis.mT @ W
+    return W - basis @ second, first + second
+
+
+def orthonormal_range(
+    W: Float[Tensor, "N k"], basis: Float[Tensor, "N m"], *, floor: float
+) -> tuple[Float[Tensor, "N r"], Float[Tensor, "r k"]]:
+    """Q_next and B with W ≈ Q_next B, Q_next orthonormal and orthogonal to the basis.
+
+    Args:
+        W: Columns, orthogonal to the basis up to rounding.
+        basis: Orthonormal columns.
+        floor: Directions of W with a singular value not above it are dropped.
+    """
+    U, S, Vh = torch.linalg.svd(W, full_matrices=False)
+    kept = floor < S
+    directions, _ = project_out(basis, U[:, kept])
+    # What is left of a kept direction is close to itself, so this QR changes signs at most.
+    Q, R = torch.linalg.qr(directions)
+    return Q, R @ (S[kept].unsqueeze(1) * Vh[kept])

@@ -1,0 +1,25 @@
+"""Splitting the probe set so that one product fits into memory."""
+
+from typing import Final
+
+import torch
+
+from eigengate.operators.subject import Subject
+
+# Forward values, their tangents, and the same again on the way back.
+_COPIES: Final = 4
+
+
+def activation_floats(subject: Subject) -> int:
+    """How many floating point numbers one sample's forward pass makes."""
+    params = {**subject.model.frozen, **subject.params}
+    with torch.no_grad():
+        values = subject.model.program.watch(params, *(tensor[:1] for tensor in subject.inputs))
+        return sum(value.numel() for _, value in values)
+
+
+def batches(subject: Subject, *, memory_budget_bytes: int) -> tuple[torch.Tensor, ...]:
+    """Row indices of the probe set in equal batches whose derivative passes fit into the budget."""
+    per_sample = _COPIES * max(activation_floats(subject), subject.x[0].numel()) * subject.x.element_size()
+    size = max(1, min(subject.n, memory_budget_bytes // max(per_sample, 1)))
+    return torch.split(torch.arange(subject.n, device=subject.x.device), size)
