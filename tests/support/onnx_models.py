@@ -117,13 +117,13 @@ class EinsumNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         bilinear = torch.einsum("bi,ijk,bk->bj", x, self.core, x)
         scaled = bilinear / bilinear.norm(dim=1, keepdim=True).clamp(min=0.1)
-        return self.head(torch.where(scaled > 0, scaled, scaled.expm1()).pow(2) + scaled)
+        return self.head(torch.where(scaled > 0, scaled, scaled.exp() - 1).pow(2) + scaled)
 
 
 class TokenClassifier(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.tokens, self.places = nn.Embedding(11, 6), nn.Embedding(8, 6)
+        self.tokens, self.places = nn.Embedding(11, 6), nn.Embedding(7, 6)
         self.encoder = nn.TransformerEncoderLayer(6, 2, 8, activation="gelu", batch_first=True, norm_first=True)
         self.head = nn.Linear(6, 3)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from eigengate.loading.onnx.graph import Graph, Node
-from eigengate.loading.onnx.naming import is_made_up, sounds_like_buffer
+from eigengate.loading.onnx.naming import is_derived, is_invented, sounds_like_buffer
 
 
 class Role(StrEnum):
@@ -114,6 +114,8 @@ def _judge(name: str, value: Tensor, flow: tuple[Role, bool] | None, graph: Grap
     kind = graph.declared.get(name)
     if role is Role.BUFFER or kind in _UNTRAINED_KINDS:
         return Role.BUFFER
+    if kind not in _TRAINED_KINDS and _is_filler(role, name, value, graph):
+        return Role.BUFFER
     if certain or kind in _TRAINED_KINDS:
         return role
     return role if name not in graph.literals and _looks_trained(name, value) else Role.BUFFER
@@ -122,4 +124,10 @@ def _judge(name: str, value: Tensor, flow: tuple[Role, bool] | None, graph: Grap
 def _looks_trained(name: str, value: Tensor) -> bool:
     if sounds_like_buffer(name) or not bool(torch.isfinite(value).all()):
         return False
-    return value.numel() > 1 or not is_made_up(name)
+    return value.numel() > 1 or not (is_invented(name) or is_derived(name))
+
+
+def _is_filler(role: Role, name: str, value: Tensor, graph: Graph) -> bool:
+    """Whether an exporter put ones or zeros where an operator wants a scale and shift the network does not have."""
+    invented = is_invented(name) or name in graph.literals
+    return role in (Role.SCALE, Role.BIAS) and invented and (bool((value == 0).all()) or bool((value == 1).all()))

@@ -13,7 +13,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from eigengate.loading.onnx.graph import Graph, Node
-from eigengate.loading.onnx.naming import is_made_up
+from eigengate.loading.onnx.naming import copy_name, is_invented
 
 _NOTE = (
     "the exporter stored equal constant-filled tensors once; {count} of them were taken apart again, "
@@ -53,7 +53,7 @@ def _split(
                 continue
             uses[name] += 1
             if uses[name] > 1:
-                inputs[position] = f"{name}@{node.label}.{position}"
+                inputs[position] = copy_name(name, node.label, position)
                 copies[inputs[position]] = constants[name]
         rewritten.append(replace(node, inputs=tuple(inputs)))
     return copies, rewritten
@@ -62,7 +62,7 @@ def _split(
 def _is_filled(name: str, value: Tensor) -> bool:
     if not value.is_floating_point() or value.ndim == 0 or value.numel() == 0:
         return False
-    if value.numel() == 1 and is_made_up(name):
+    if value.numel() == 1 and is_invented(name):
         return False
     flat = value.reshape(-1)
     return bool((flat == flat[0]).all())

@@ -149,8 +149,8 @@ def dropout_at_inference(x: Tensor, *, ratio: float = 0.5, outputs: int) -> Tens
 
 @operator("Dropout", since=12)
 def dropout(
-    x: Tensor, ratio: float | None = None, training: bool | None = None, *, seed: int = 0, outputs: int
+    x: Tensor, ratio: Tensor | None = None, training: bool | None = None, *, seed: int = 0, outputs: int
 ) -> Tensors:
-    if training and ratio != 0:
+    if training and (ratio is None or bool(ratio != 0)):
         raise ValueError("dropout is in training mode; export the model in evaluation mode")
     return (x, torch.ones(x.shape, dtype=torch.bool, device=x.device))[:outputs]
