@@ -79,10 +79,10 @@ def jacobian_spectral_entropy(f: BatchFunction, x: Float[Tensor, "n *shape"]) ->
     basis = torch.eye(outputs, dtype=value.dtype, device=value.device).unsqueeze(1).expand(-1, n, -1)
     rows: Tensor = torch.vmap(pull)(basis).reshape(outputs, n, -1)
     energies: Tensor = torch.linalg.eigvalsh(torch.einsum("and,bnd->nab", rows, rows))
-    limits = torch.finfo(value.dtype)
-    p = energies / energies.sum(dim=1, keepdim=True).clamp_min(limits.tiny)
+    total = energies.sum(dim=1, keepdim=True)
+    p = energies / total.masked_fill(total <= 0, 1.0)
     # The floor keeps ln's derivative finite where the rank is not full; it moves H by less than C·eps·ln(1/eps).
-    return -(p * p.clamp_min(limits.eps).log()).sum() / n
+    return -(p * p.clamp_min(torch.finfo(p.dtype).eps).log()).sum() / n
 
 
 def _sizes(value: Tensor) -> tuple[int, int]:

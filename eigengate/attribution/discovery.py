@@ -1,21 +1,24 @@
 """Finding the classes of a folder, so that a new one is one new file."""
 
+import abc
 import inspect
 import pkgutil
 from collections.abc import Iterable
 from importlib import import_module
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar, TypeVar
 
 
-class _Named(Protocol):
+class Discoverable(abc.ABC):
+    """Something that is found by its name."""
+
     name: ClassVar[str]
 
 
-T = TypeVar("T", bound=_Named)
+T = TypeVar("T", bound=Discoverable)
 
 
 def discover(package: str, path: Iterable[str], base: type[T]) -> dict[str, type[T]]:
-    """The concrete subclasses of ``base`` in the modules of a package, by their ``name``, in the order of names.
+    """The concrete subclasses of ``base`` in the modules of a package, by name, in the order of names.
 
     Raises:
         ValueError: two classes claim one name.

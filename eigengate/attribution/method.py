@@ -3,11 +3,13 @@
 import abc
 import enum
 from collections.abc import Callable
-from typing import ClassVar, Self, final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from eigengate.attribution.discovery import Discoverable
 
 BatchFunction = Callable[[Tensor], Tensor]
 
@@ -23,7 +25,7 @@ class Axiom(enum.Enum):
     IMPLEMENTATION_INVARIANCE = "functions with equal values have equal maps, however they are written"
 
 
-class AttributionMethod(abc.ABC):
+class AttributionMethod(Discoverable):
     """A map of how much each input feature matters to ⟨t_i, f(x_i)⟩, one for each row of a batch.
 
     The cotangent t_i ∈ R^C says what is explained: e_c for class c, ones for the sum of regression outputs. A method
@@ -31,12 +33,11 @@ class AttributionMethod(abc.ABC):
     a map can only change because its input did.
     """
 
-    name: ClassVar[str]
     axioms: ClassVar[frozenset[Axiom]]
 
     @classmethod
     @abc.abstractmethod
-    def for_probe(cls, x: Float[Tensor, "n *shape"], generator: torch.Generator) -> Self:
+    def for_probe(cls, x: Float[Tensor, "n *shape"], generator: torch.Generator) -> "AttributionMethod":
         """The method with its defaults, baselines and noise scaled to the probe samples x."""
 
     @abc.abstractmethod

@@ -1,7 +1,7 @@
 """Gradients averaged along the way from nothing to the input."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Self, final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ class IntegratedGradients(AttributionMethod):
     axioms: ClassVar[frozenset[Axiom]] = frozenset(Axiom)
 
     @classmethod
-    def for_probe(cls, x: Float[Tensor, "n *shape"], generator: torch.Generator) -> Self:
+    def for_probe(cls, x: Float[Tensor, "n *shape"], generator: torch.Generator) -> "IntegratedGradients":
         return cls()
 
     def attribute(

@@ -1,7 +1,7 @@
 """The plain input gradient."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Self, final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float
@@ -24,7 +24,7 @@ class Saliency(AttributionMethod):
     axioms: ClassVar[frozenset[Axiom]] = frozenset({Axiom.DUMMY, Axiom.LINEARITY, Axiom.IMPLEMENTATION_INVARIANCE})
 
     @classmethod
-    def for_probe(cls, x: Float[Tensor, "n *shape"], generator: torch.Generator) -> Self:
+    def for_probe(cls, x: Float[Tensor, "n *shape"], generator: torch.Generator) -> "Saliency":
         return cls()
 
     def attribute(

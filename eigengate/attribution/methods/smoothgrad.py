@@ -1,7 +1,7 @@
 """The gradient averaged over a neighbourhood."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Self, final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float
@@ -33,7 +33,7 @@ class SmoothGrad(AttributionMethod):
     axioms: ClassVar[frozenset[Axiom]] = frozenset({Axiom.DUMMY, Axiom.LINEARITY, Axiom.IMPLEMENTATION_INVARIANCE})
 
     @classmethod
-    def for_probe(cls, x: Float[Tensor, "n *shape"], generator: torch.Generator) -> Self:
+    def for_probe(cls, x: Float[Tensor, "n *shape"], generator: torch.Generator) -> "SmoothGrad":
         half = torch.randn(PAIRS, *x.shape[1:], generator=generator, dtype=x.dtype, device=x.device)
         return cls(LEVEL * spread(x) * torch.cat([half, -half]))
 

@@ -7,6 +7,7 @@ from typing import ClassVar, final
 from jaxtyping import Float
 from torch import Tensor
 
+from eigengate.attribution.discovery import Discoverable
 from eigengate.contract import Direction
 
 
@@ -23,13 +24,12 @@ class Pairs:
     noisy_f: Float[Tensor, "k C"]
 
 
-class Metric(abc.ABC):
+class Metric(Discoverable):
     """One finite number for each pair.
 
     An explanation that stays identically zero counts as unchanged, one that appears or vanishes as wholly changed.
     """
 
-    name: ClassVar[str]
     title: ClassVar[str]
     direction: ClassVar[Direction]
     bounds: ClassVar[tuple[float, float]]
