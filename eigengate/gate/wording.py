@@ -4,11 +4,14 @@ from eigengate.contract import BaselineRule, Condition
 
 
 def number(value: float | None) -> str:
-    """Four significant digits; a dash for what is not there."""
+    """Four significant digits, an exponent only outside 0.0001 … 10,000,000; a dash for what is not there."""
     if value is None:
         return "–"
     text = f"{value:.4g}"
-    return "0" if text == "-0" else text
+    if "e" not in text:
+        return "0" if text == "-0" else text
+    mantissa, exponent = text.split("e")
+    return f"{float(text):,.0f}" if 0 <= int(exponent) < 7 else f"{mantissa}e{int(exponent)}"
 
 
 def interval(low: float | None, high: float | None) -> str:

@@ -53,7 +53,7 @@ def _spectra(spectra: Sequence[Spectrum]) -> Iterator[Figure]:
     for name, title in _JACOBIANS.items():
         samples = [s for s in spectra if s.name == name and s.sample is not None]
         if samples:
-            caption = f"Singular values of {len(samples)} samples: median, and the band from 5 % to 95 %."
+            caption = f"Singular values of {len(samples)} samples: median, and the band from 5th to 95th percentile."
             yield Figure(title, singular_value_band(title, samples), caption)
     for spectrum in spectra:
         if spectrum.sample is None and spectrum.name not in _CURVATURE:

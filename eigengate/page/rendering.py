@@ -31,14 +31,13 @@ def content_security_policy() -> str:
 @cache
 def environment() -> Environment:
     """Escapes everything that is not markup of ours, and refuses names a template should not use."""
-    loader = PackageLoader("eigengate.page", "templates")
     environment = Environment(
         autoescape=True,
-        loader=loader,
-        undefined=StrictUndefined,
         finalize=_visible,
-        trim_blocks=True,
+        loader=PackageLoader("eigengate.page", "templates"),
         lstrip_blocks=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
     )
     environment.filters["number"] = number
     environment.filters["interval"] = lambda bars: interval(bars.low, bars.high) if bars else ""

@@ -9,7 +9,7 @@ from eigengate.gate.wording import number
 from eigengate.page.pictures.scale import Linear, Logarithmic, decades
 from eigengate.page.pictures.svg import Canvas, horizontal_axis, vertical_axis
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720.0, 340.0, 52.0, 150.0, 34.0, 42.0
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 960.0, 340.0, 52.0, 170.0, 34.0, 42.0
 COLOURS = 4
 
 
@@ -40,9 +40,7 @@ def _names(canvas: Canvas, curves: Sequence[AttributionCurve], y: Linear) -> Non
     ends = sorted((y(curve.cosine[-1]), place) for place, curve in enumerate(curves))
     free = 0.0
     for height, place in ends:
-        at = max(height, free)
+        curve, at = curves[place], max(height, free)
         free = at + 32
-        canvas.text(
-            (WIDTH - RIGHT + 10, at + 2), curves[place].method.replace("_", " "), f"name text-{1 + place % COLOURS}"
-        )
-        canvas.text((WIDTH - RIGHT + 10, at + 16), number(round(curves[place].cosine[-1], 3)), "tick")
+        canvas.text((WIDTH - RIGHT + 10, at + 2), curve.method.replace("_", " "), f"name text-{1 + place % COLOURS}")
+        canvas.text((WIDTH - RIGHT + 10, at + 16), number(round(curve.cosine[-1], 3)), "tick")

@@ -15,16 +15,15 @@ READS = {
     "training": "conditioning of training",
     "curvature": "loss curvature",
 }
-WIDTH, LEFT, ROW, TOP = 720.0, 170.0, 46.0, 30.0
+WIDTH, LEFT, ROW, TOP = 960.0, 190.0, 44.0, 30.0
 
 
 def index_profile(index: IndexReport, thresholds: Mapping[str, float]) -> Markup:
     """A row per component and one for the index: filled dots for the first variant, rings for the second."""
     variants = [variant for variant in index.variants if variant.name != "gmsi-raw"][:2]
     names = [component.name for component in variants[0].components] if variants else []
-    values = [
-        v for variant in variants for v in (variant.value, *(c.value for c in variant.components)) if v is not None
-    ]
+    everything = [v for variant in variants for v in (variant.value, *(c.value for c in variant.components))]
+    values = [value for value in everything if value is not None]
     low, high = min([0.0, *values]), max([4.0, *values, *thresholds.values()])
     scale = Linear(low - 0.3, high + 0.3, LEFT, WIDTH - 24)
     bottom = TOP + ROW * (len(names) + 1)

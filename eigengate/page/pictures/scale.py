@@ -64,7 +64,7 @@ class Logarithmic(Scale):
         """Powers of ten; with 2 and 5 between them where there are few."""
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
         every = max(1, math.ceil((last - first) / 7))
-        factors = (1, 2, 5) if last - first <= 2 else (1,)
+        factors = (1, 2, 5) if self.high <= 200 * self.low else (1,)
         values = (f * 10.0**power for power in range(first, last + 1, every) for f in factors)
         inside = [v for v in values if self.low * (1 - 1e-9) <= v <= self.high * (1 + 1e-9)]
         return [(value, number(value)) for value in inside]

@@ -54,12 +54,8 @@ class Canvas:
 
     def markup(self) -> Markup:
         """The finished picture."""
-        head = Markup('<svg class="picture" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}"><title>{}</title>')
-        return (
-            head.format(self._width, self._height, self._alt, self._alt)
-            + Markup("").join(self._parts)
-            + Markup("</svg>")
-        )
+        frame = Markup('<svg class="picture" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">{}</svg>')
+        return frame.format(self._width, self._height, self._alt, Markup("").join(self._parts))
 
 
 def horizontal_axis(canvas: Canvas, scale: Scale, top: float, bottom: float, label: str = "") -> None:
