@@ -27,6 +27,10 @@ class Drain:
             self._seen = time.monotonic()
         return self._seen is not None
 
+    def wait(self) -> None:
+        """Return when it has begun."""
+        select.select([self._reader], [], [])
+
     @property
     def overdue(self) -> bool:
         """Whether the grace is over."""

@@ -1,8 +1,7 @@
 """How a run can end badly for reasons the child cannot tell, as the caller will read them."""
 
 from eigengate.contract import AuditError
-
-OUT_OF_MEMORY_HINT = "Lower max_samples, ask for fewer quantities, or run a worker with more memory."
+from eigengate.errors import EigengateError
 
 
 def timeout(seconds: float) -> AuditError:
@@ -19,7 +18,7 @@ def out_of_memory(limit: int) -> AuditError:
         code="out_of_memory",
         title="The audit ran out of memory",
         detail=f"The audit needed more than the {limit / 2**20:.0f} MiB of memory it may use.",
-        hint=OUT_OF_MEMORY_HINT,
+        hint="Lower max_samples, ask for fewer quantities, or run a worker with more memory.",
     )
 
 
@@ -59,13 +58,20 @@ def worker_lost(detail: str) -> AuditError:
     )
 
 
-def artifact_unusable(what: str, detail: str) -> AuditError:
+def storage_unavailable(detail: str) -> AuditError:
     return AuditError(
-        code="artifact_corrupt",
-        title="A stored file is damaged",
-        detail=f"The stored {what} is not what was uploaded: {detail}.",
-        hint="Upload the file again and submit a new audit.",
+        code="storage_unavailable",
+        title="The stored files could not be fetched",
+        detail=f"The worker could not fetch the model and the probe data: {detail}.",
+        hint="Submit the audit again; if it happens every time, the worker's store or disk needs a look.",
         retriable=True,
+    )
+
+
+def told_by(error: EigengateError) -> AuditError:
+    """One of our own errors, as it is."""
+    return AuditError(
+        code=error.code, title=error.title, detail=error.detail, hint=error.hint, retriable=error.retriable
     )
 
 

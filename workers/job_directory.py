@@ -1,6 +1,5 @@
 """The private directory of one audit: what the child reads, and the one file it leaves."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,17 +12,16 @@ from pathlib import Path
 from typing import final
 
 from eigengate.contract import AuditConfig
+from service.storage import ArtifactStore, materialise
 from workers.sandbox.limits import Limits
-
-CHUNK = 1 << 20
-
-
-class ArtifactMismatchError(Exception):
-    """A stored file's content is not what its digest says."""
 
 
 class ReportFileError(Exception):
-    """What the child left as its report is no plain file of acceptable size."""
+    """What the child left as its report is no plain file."""
+
+
+class ReportTooLargeError(Exception):
+    """The child's report is larger than allowed."""
 
 
 @final
@@ -33,17 +31,10 @@ class JobDirectory:
 
     path: Path
 
-    def place(self, name: str, source: Path, *, sha256: str) -> None:
+    def place(self, name: str, store: ArtifactStore, sha256: str) -> None:
         """Copy a stored file in, checking its digest; a copy, so that the child cannot touch the original."""
-        digest = hashlib.sha256()
-        target = self.path / name
-        with source.open("rb") as reader, target.open("xb") as writer:
-            while chunk := reader.read(CHUNK):
-                digest.update(chunk)
-                writer.write(chunk)
-        target.chmod(0o400)
-        if digest.hexdigest() != sha256:
-            raise ArtifactMismatchError(f"its digest is {digest.hexdigest()}, not {sha256}")
+        materialise(store, sha256, self.path / name)
+        (self.path / name).chmod(0o400)
 
     def write_request(self, config: AuditConfig, limits: Limits) -> None:
         """Leave the child its orders; ``parent`` is the process it must not outlive."""
@@ -66,7 +57,7 @@ class JobDirectory:
                 raise ReportFileError("the report is not a plain file")
             data = reader.read(max_bytes + 1)
         if len(data) > max_bytes:
-            raise ReportFileError(f"the report is larger than {max_bytes} bytes")
+            raise ReportTooLargeError
         return data
 
 

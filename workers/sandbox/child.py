@@ -28,6 +28,7 @@ def main() -> None:
     enter(Limits.from_json(request["limits"]), parent=request["parent"])
     say = _take_stdout()
     status = _attempt(say)
+    sys.stdout.flush()
     sys.stderr.flush()
     # Interpreter and library teardown can crash after all is done; there is nothing left to save.
     os._exit(status)
