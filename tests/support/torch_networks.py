@@ -1,5 +1,7 @@
-"""Small networks of every family the lowering must understand, seeded, in evaluation mode, with an example batch each."""
+"""Small networks of every family the lowering must understand, seeded, in evaluation mode, with an example batch."""
 
+import io
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -131,10 +133,7 @@ class ControlFlow(nn.Module):
             x = x + y if self.residual and index > 0 else y
             kept.append(x)
         for step in range(self.depth):
-            if step % 2 == 0:
-                x = x + kept[step]
-            else:
-                x = x * 0.5
+            x = x + kept[step] if step % 2 == 0 else x * 0.5
         out = torch.zeros_like(x)
         out[:, :3] = x[:, :3]
         out[:, 3:] = torch.sin(x[:, 3:])
@@ -146,7 +145,7 @@ class TokenClassifier(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(11, 6, padding_idx=0)
+        self.embedding = nn.Embedding(11, 6)
         self.lstm = nn.LSTM(6, 5, batch_first=True, bidirectional=True)
         self.head = nn.Linear(10, 3)
 
@@ -211,16 +210,17 @@ def _mlp() -> Example:
 
 def _lenet() -> Example:
     network = nn.Sequential(
-        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3), nn.ReLU(inplace=True), nn.AvgPool2d(2),
-        nn.Flatten(), nn.Linear(6, 8), nn.Sigmoid(), nn.Linear(8, 3),
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3),
+        nn.ReLU(inplace=True), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(6, 8), nn.Sigmoid(), nn.Linear(8, 3),
     )  # fmt: skip
     return network, _images()
 
 
 def _normed() -> Example:
     network = nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.SiLU(inplace=True), nn.Conv2d(4, 4, 3), nn.InstanceNorm2d(4, affine=True),
-        nn.GELU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.LayerNorm(16), nn.LeakyReLU(0.1), nn.Linear(16, 3),
+        nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.SiLU(inplace=True), nn.Conv2d(4, 4, 3),
+        nn.InstanceNorm2d(4, affine=True), nn.GELU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+        nn.LayerNorm(16), nn.LeakyReLU(0.1), nn.Linear(16, 3),
     )  # fmt: skip
     return network, _images()
 
@@ -260,3 +260,25 @@ def _builder(name: str) -> Callable[[], Example]:
 
 
 NETWORKS: dict[str, Callable[[], Example]] = {name: _builder(name) for name in _BUILDERS}
+
+
+def torchscript(network: nn.Module, example: Tensor, form: str = "traced") -> bytes:
+    """The network as a file: ``traced``, ``traced_inference`` (no gradients recorded), ``scripted`` or ``frozen``."""
+    with warnings.catch_warnings():
+        # That a trace keeps sizes it has seen is what some tests are about.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        if form == "traced":
+            module = torch.jit.trace(network, example, check_trace=False)
+        elif form == "traced_inference":
+            with torch.no_grad():
+                module = torch.jit.trace(network, example, check_trace=False)
+        else:
+            module = torch.jit.script(network)
+    return saved(torch.jit.freeze(module) if form == "frozen" else module)
+
+
+def saved(module: torch.jit.ScriptModule) -> bytes:
+    """The bytes that ``torch.jit.save`` writes."""
+    buffer = io.BytesIO()
+    torch.jit.save(module, buffer)
+    return buffer.getvalue()

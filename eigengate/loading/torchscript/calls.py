@@ -75,8 +75,12 @@ def _on_numbers(node: Node, network: Network, numbers: Collection[str], tensors:
     operands = [name for index, name in enumerate(node.inputs) if index in tensors]
     if not any(name in numbers for name in operands):
         return None
-    constants = [name for name in operands if name in network.buffers and network.buffers[name][1].dim() == 0]
-    if not all(name in numbers or name in constants for name in operands):
+    constants = {
+        index: network.buffers[name][1].item()
+        for index, name in enumerate(node.inputs)
+        if index in tensors and name in network.buffers and network.buffers[name][1].dim() == 0
+    }
+    if not all(name in numbers or index in constants for index, name in enumerate(node.inputs) if index in tensors):
         return None
     if node.operator in READING:
         return Call(READING[node.operator])
@@ -86,11 +90,12 @@ def _on_numbers(node: Node, network: Network, numbers: Collection[str], tensors:
         return None
     names = [argument.name for argument in node.schema.arguments]
     positional = sum(not argument.kwarg_only for argument in node.schema.arguments)
-    return Call(_by_name(function, names, positional, _plain_number), is_number=True)
+    arithmetic = _by_name(function, names, positional, lambda _, value: value)
 
+    def compute(*values: Any) -> Any:
+        return arithmetic(*(constants.get(index, value) for index, value in enumerate(values)))
 
-def _plain_number(_: str, value: Any) -> Any:
-    return value.item() if isinstance(value, Tensor) else value
+    return Call(compute, is_number=True)
 
 
 def _by_name(

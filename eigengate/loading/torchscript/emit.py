@@ -143,9 +143,7 @@ class _Emitter:
             for index, name in enumerate(node.inputs)
         ]
         steps.append(self._step(node, sources, call.function))
-        for view in self.aliasing.bases.get(id(node), ()):
-            steps.append(self._write_back(view))
-        return steps
+        return [*steps, *(self._write_back(view) for view in self.aliasing.bases.get(id(node), ()))]
 
     def step(self, node: Node, names: Sequence[str], call: Call) -> Step:
         return self._step(node, [self.slot(name) for name in names], call.function)

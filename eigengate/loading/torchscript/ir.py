@@ -62,7 +62,8 @@ class Network:
     body: Block
     kinds: dict[str, str]
     """TorchScript type kind by value name, e.g. ``TensorType``."""
-    result: torch._C.Type | None = None
+    result: Any = None
+    """TorchScript type of what the network returns."""
     known: dict[str, Any] = field(default_factory=dict)
     """Values that no input can change, tensors apart."""
     parameters: dict[str, str] = field(default_factory=dict)

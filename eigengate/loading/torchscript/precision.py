@@ -17,7 +17,7 @@ _COMPLEX_OF: Final = {torch.float64: torch.complex128, torch.float32: torch.comp
 class Precision:
     """A device and a working floating point type; ``dtype`` None leaves every type as the model has it."""
 
-    device: torch.device = torch.device("cpu")
+    device: torch.device
     dtype: torch.dtype | None = None
 
     def code(self, code: int | None) -> int | None:

@@ -37,7 +37,7 @@ class Source:
 class TorchScriptProgram(Program):
     """A lifted TorchScript network, compiled once for a device and a floating point type."""
 
-    def __init__(self, source: Source, precision: Precision = Precision()) -> None:
+    def __init__(self, source: Source, precision: Precision) -> None:
         self._source = source
         self._precision = precision
         self._plan: Plan = emit(source.network, source.outputs, precision)

@@ -9,6 +9,7 @@ from eigengate.errors import EigengateError, ModelLoadError
 from eigengate.loading.program import Lowered
 from eigengate.loading.torchscript.archive import open_archive
 from eigengate.loading.torchscript.lift import lift
+from eigengate.loading.torchscript.precision import Precision
 from eigengate.loading.torchscript.program import Source, TorchScriptProgram
 from eigengate.loading.torchscript.remarks import remarks_of
 from eigengate.loading.torchscript.roles import trainable_constants
@@ -58,7 +59,7 @@ def lower(module: torch.jit.ScriptModule, traced_inputs: bytes | None = None) ->
         outputs=outputs_of(network),
         notes=tuple(remarks_of(network, frozen=frozen)),
     )
-    program = TorchScriptProgram(source)
+    program = TorchScriptProgram(source, Precision(torch.device("cpu")))
     return program.with_inputs(open_sizes(program)) if traced_inputs is not None else program
 
 
@@ -67,10 +68,13 @@ def _load(data: bytes) -> torch.jit.ScriptModule:
         # We read what users still export; new models may come as ONNX.
         warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
         try:
-            module = torch.jit.load(io.BytesIO(data), map_location="cpu")
+            module: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
+                io.BytesIO(data), map_location="cpu"
+            )
         except Exception as error:
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise ModelLoadError(f"PyTorch cannot load the TorchScript archive: {reason[0][:300]}") from error
     if not hasattr(module, "forward"):
         raise ModelLoadError("The TorchScript module has no forward method")
-    return module.eval()
+    module.eval()
+    return module

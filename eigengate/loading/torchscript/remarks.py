@@ -11,6 +11,10 @@ FROZEN = (
     "equal tensors merged, so parameter-space quantities are not those of the module before freezing."
 )
 DETACHED = "detach() is taken as the identity: derivatives are those of the function the network computes."
+PADDING = (
+    "The padding rows of embeddings count as parameters: the function depends on them, though training would not "
+    "change them."
+)
 BATCH_STATISTICS = "Batch normalisation runs with the statistics of the batch, so samples influence one another."
 
 
@@ -20,6 +24,10 @@ def remarks_of(network: Network, *, frozen: bool) -> Iterator[str]:
         yield FROZEN
     if {"aten::detach", "aten::detach_"} & network.vanished:
         yield DETACHED
+    if any(
+        node.operator == "aten::embedding" and network.known.get(node.inputs[2], -1) >= 0 for node in network.walk()
+    ):
+        yield PADDING
     if any(
         node.operator == "aten::batch_norm" and network.known.get(node.inputs[5]) is True for node in network.walk()
     ):

@@ -1,4 +1,4 @@
-"""Which constants of a frozen module are trainable: freezing turns parameters into constants, and their names are lost."""
+"""Which constants of a frozen module are trainable: freezing makes constants of parameters, and drops their names."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -15,9 +15,22 @@ _LAYER_ARGUMENTS: Final = ("weight", "bias", "params", "w_ih", "w_hh", "b_ih", "
 # subtracted or divided by is data preparation (mean, standard deviation), so these two are missing.
 _OPERAND_OPERATORS: Final = frozenset(
     f"aten::{name}"
-    for name in "matmul mm bmm addmm baddbmm einsum add add_ mul mul_ expand expand_as cat prelu".split()
+    for name in (
+        "matmul",
+        "mm",
+        "bmm",
+        "addmm",
+        "baddbmm",
+        "einsum",
+        "add",
+        "add_",
+        "mul",
+        "mul_",
+        "expand",
+        "cat",
+        "prelu",
+    )
 )
-_PASSED_ON: Final = frozenset({"aten::t", "aten::transpose", "aten::permute", "aten::expand", "aten::unsqueeze"})
 
 
 def trainable_constants(network: Network) -> dict[str, tuple[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""TorchScript's operators on numbers, strings, lists and dictionaries, in Python; none of them sees a tensor's values."""
+"""TorchScript's operators on numbers, strings, lists and dictionaries, and those that ask a tensor about itself."""
 
 import math
 import operator

@@ -35,8 +35,9 @@ def _copy(self: Tensor, *, src: Tensor, **_: Any) -> Tensor:
 
 
 def _fill(self: Tensor, *, value: Any) -> Tensor:
-    # A product keeps the batching of self; the value may be a tensor that carries derivatives.
-    return torch.zeros_like(self) + value
+    # The value may be a tensor that carries derivatives.
+    filled: Tensor = torch.zeros_like(self) + value
+    return filled
 
 
 REWRITES: Final[Mapping[str, Callable[..., Any]]] = {

@@ -10,7 +10,8 @@ from torch import Tensor
 def _vector_norm(difference: Tensor, p: float) -> Tensor:
     """‖·‖_p over the last dimension, with derivative zero instead of NaN at the origin."""
     if p != 2:
-        return torch.linalg.vector_norm(difference, p, dim=-1)
+        norm: Tensor = torch.linalg.vector_norm(difference, p, dim=-1)
+        return norm
     squared = difference.square().sum(-1)
     zero = squared == 0
     return squared.masked_fill(zero, 1.0).sqrt().masked_fill(zero, 0.0)

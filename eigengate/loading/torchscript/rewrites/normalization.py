@@ -9,7 +9,7 @@ from torch.nn import functional
 
 
 def _batch_norm(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     *,
     weight: Tensor | None,
     bias: Tensor | None,
@@ -26,7 +26,7 @@ def _batch_norm(
 
 
 def _instance_norm(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     *,
     weight: Tensor | None,
     bias: Tensor | None,
@@ -44,7 +44,8 @@ def _instance_norm(
 def _weight_norm(v: Tensor, *, g: Tensor, dim: int = 0) -> Tensor:
     """w = g v / ‖v‖ with the norm over every dimension but ``dim`` (−1: over all of them)."""
     dims = [d for d in range(v.dim()) if dim == -1 or d != dim % v.dim()]
-    return v * (g / torch.linalg.vector_norm(v, dim=dims, keepdim=True))
+    norm: Tensor = torch.linalg.vector_norm(v, dim=dims, keepdim=True)
+    return v * (g / norm)
 
 
 REWRITES: Final[Mapping[str, Callable[..., Any]]] = {

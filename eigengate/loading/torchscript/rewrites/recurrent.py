@@ -72,7 +72,7 @@ def _scan(cell: Cell, steps: Sequence[Tensor], state: State, weights: _Weights) 
     return outputs, state
 
 
-def _run(cell: Cell, input: Tensor, state: State, layers: int, flags: Mapping[str, Any]) -> tuple[Tensor, State]:  # noqa: A002
+def _run(cell: Cell, input: Tensor, state: State, layers: int, flags: Mapping[str, Any]) -> tuple[Tensor, State]:
     if flags["train"] and flags["dropout"] > 0:
         raise UnsupportedOperatorError(
             "Dropout between recurrent layers draws random numbers", hint="Export in eval mode."
@@ -94,7 +94,7 @@ def _run(cell: Cell, input: Tensor, state: State, layers: int, flags: Mapping[st
 
 
 def _layers(cell: Cell) -> Callable[..., tuple[Tensor, ...]]:
-    def run(input: Tensor, *, hx: Any, params: Sequence[Tensor], num_layers: int, **flags: Any) -> tuple[Tensor, ...]:  # noqa: A002
+    def run(input: Tensor, *, hx: Any, params: Sequence[Tensor], num_layers: int, **flags: Any) -> tuple[Tensor, ...]:
         count = num_layers * (2 if flags["bidirectional"] else 1)
         weights = _directions(params, count, flags["has_biases"])
         state = tuple(hx) if isinstance(hx, list | tuple) else (hx,)
@@ -106,7 +106,7 @@ def _layers(cell: Cell) -> Callable[..., tuple[Tensor, ...]]:
 
 def _single(cell: Cell) -> Callable[..., Any]:
     def run(
-        input: Tensor,  # noqa: A002
+        input: Tensor,
         *,
         hx: Any,
         w_ih: Tensor,

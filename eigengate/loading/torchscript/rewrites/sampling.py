@@ -1,4 +1,4 @@
-"""Sampling an image on a grid, and sums of embeddings: their kernels have no forward mode."""
+"""Looking up: embeddings, their sums, and sampling of images on a grid, with derivatives that agree in all modes."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -18,7 +18,7 @@ def _pixels(coordinate: Tensor, size: int, align_corners: bool) -> Tensor:
 
 
 def _grid_sample(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     *,
     grid: Tensor,
     interpolation_mode: int,
@@ -28,7 +28,7 @@ def _grid_sample(
     """Values of ``input`` [n, c, h, w] at ``grid`` [n, p, q, 2], whose coordinates lie in [−1, 1]."""
     if input.dim() != 4 or interpolation_mode not in (_BILINEAR, _NEAREST) or padding_mode not in (_ZEROS, _BORDER):
         raise UnsupportedOperatorError(
-            f"grid_sample in mode {interpolation_mode}, padding {padding_mode} on {input.dim()} dimensions is not supported",
+            f"grid_sample of {input.dim()} dimensions in mode {interpolation_mode}, {padding_mode} is not supported",
             hint="Use bilinear or nearest sampling of images with zeros or border padding.",
         )
     height, width = input.shape[-2:]
@@ -50,8 +50,13 @@ def _pick(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     index = (y.clamp(0, height - 1) * width + x.clamp(0, width - 1)).long()
     flat = index.flatten(1).unsqueeze(1).expand(-1, images.shape[1], -1)
-    picked = images.flatten(2).gather(2, flat).unflatten(2, index.shape[1:])
-    return picked * inside.unsqueeze(1)
+    picked = images.flatten(2).gather(2, flat).reshape(*images.shape[:2], *index.shape[1:])
+    return picked * inside.unsqueeze(1).to(picked.dtype)
+
+
+def _embedding(weight: Tensor, *, indices: Tensor, **_: Any) -> Tensor:
+    """Rows of a table; the padding row, whose gradient PyTorch drops in reverse mode alone, counts like any other."""
+    return functional.embedding(indices, weight)
 
 
 def _embedding_bag(
@@ -65,8 +70,8 @@ def _embedding_bag(
     padding_idx: int | None = None,
     **_: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Sum (0) or mean (1) of the embeddings of each bag; only the first of the four results is more than bookkeeping."""
-    if mode not in (0, 1) or padding_idx is not None and padding_idx >= 0:
+    """Sum (0) or mean (1) of the embeddings of each bag; three of the four results are bookkeeping."""
+    if mode not in (0, 1) or (padding_idx is not None and padding_idx >= 0):
         raise UnsupportedOperatorError("embedding_bag by maximum or with padding is not supported")
     bags = offsets.shape[0] - int(include_last_offset)
     place = torch.arange(indices.shape[0], device=indices.device)
@@ -84,5 +89,6 @@ def _embedding_bag(
 REWRITES: Final[Mapping[str, Callable[..., Any]]] = {
     "aten::grid_sampler": _grid_sample,
     "aten::grid_sampler_2d": _grid_sample,
+    "aten::embedding": _embedding,
     "aten::embedding_bag": _embedding_bag,
 }
