@@ -74,6 +74,7 @@ class _Analysis:
         self.views: dict[str, Node] = {}
         self.last_use: dict[str, int] = {}
         self.position: dict[int, int] = {}
+        self.made: dict[str, int] = {}
         self.clock = 0
 
     def collect_uses(self, block: Block) -> set[str]:
@@ -87,6 +88,7 @@ class _Analysis:
             if node.operator == "prim::Loop":
                 self.last_use.update(dict.fromkeys(inner, self.clock))
             used |= inner | set(node.inputs)
+            self.made.update((name, self.clock) for name in node.outputs if name not in node.inputs)
         self.clock += 1
         self.last_use.update(dict.fromkeys(block.returns, self.clock))
         own = {*block.parameters, *(name for node in block.nodes for name in node.outputs if name not in node.inputs)}
@@ -150,6 +152,10 @@ class _Analysis:
         if len(node.outputs) == 1 and aliased and node.operator in WRITE_BACK:
             self.views[node.outputs[0]] = node
 
+    def _is_alive(self, name: str, now: int) -> bool:
+        """Whether a value exists at a moment and is read after it; in a loop, what comes later is made anew first."""
+        return self.made.get(name, 0) <= now < self.last_use.get(name, -1)
+
     def _check(self, node: Node) -> None:
         target, now = node.inputs[0], self.position[id(node)]
         chain: list[Node] = []
@@ -163,7 +169,7 @@ class _Analysis:
         later = {
             other
             for other, origins in self.origins.items()
-            if origins & shared and self.last_use.get(other, -1) > now and other != target
+            if origins & shared and self._is_alive(other, now) and other != target
         }
         if later - allowed:
             self.outcome.refused.append(node)

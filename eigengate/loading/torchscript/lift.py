@@ -60,6 +60,7 @@ class _Lifter:
         self.renamed: dict[str, str] = {}
         self.prefix = ""
         self.calls = 0
+        self.tensors: dict[tuple[Any, ...], str] = {}
         kinds = {node.kind() for node in _walk(graph)}
         # A list that may change later must not be folded into a constant, and one rule for all is simple and right.
         self.containers_change = bool(kinds & MUTATING.keys() - {"aten::add_"}) or self._adds_to_lists()
@@ -201,22 +202,28 @@ class _Lifter:
         elif isinstance(value, Tensor):
             self._tensor(name, path, value)
         elif _is_tensor_sequence(value):
-            elements = [f"{name}[{index}]" for index in range(len(value))]
-            for index, element in enumerate(elements):
-                self._tensor(element, f"{path}.{index}", value[index])
+            elements = [
+                self._tensor(f"{name}[{index}]", f"{path}.{index}", element) for index, element in enumerate(value)
+            ]
             self.network.tuples[name] = elements
             return [Node("prim::ListConstruct", path, None, elements, [name])]
         else:
             self.network.known[name] = value
         return []
 
-    def _tensor(self, name: str, path: str, tensor: Tensor) -> None:
+    def _tensor(self, name: str, path: str, tensor: Tensor) -> str:
+        """Enter a module's tensor; however often it is read, it has one name."""
+        first = self.tensors.setdefault(_identity(tensor), name)
+        if first != name:
+            self.renamed[name] = first
+            return first
         self.network.kinds[name] = "TensorType"
         parameter = self.parameter_of.get(_identity(tensor))
         if parameter is not None:
             self.network.parameters[name] = parameter
         else:
             self.network.buffers[name] = (path, tensor.detach())
+        return name
 
     def set_attribute(self, node: Any, _: int) -> list[Node]:
         owner_value, value = node.inputs()
