@@ -1,13 +1,15 @@
 """What a diagnostic is, and what it finds."""
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, final
 
-from eigengate.contract import AttributionReport, Coverage, Measurement, Quantity, Spectrum
+from torch import Tensor
+
+from eigengate.contract import AttributionReport, Coverage, Measurement, Outcome, Quantity, Spectrum
 from eigengate.diagnostics._context import Context
-from eigengate.diagnostics._metric import Metric
+from eigengate.diagnostics._metric import Metric, optional_floats
 
 
 @final
@@ -23,6 +25,18 @@ class Findings:
     per_sample: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
     attribution: AttributionReport | None = None
     coverage: tuple[Coverage, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        measurements: Iterable[Measurement],
+        *,
+        spectra: Iterable[Spectrum] = (),
+        per_sample: Mapping[str, Tensor] | None = None,
+    ) -> "Findings":
+        """From per-sample tensors [n], in which NaN means undefined."""
+        values = {name: optional_floats(tensor) for name, tensor in (per_sample or {}).items()}
+        return cls(tuple(measurements), tuple(spectra), values)
 
 
 class Diagnostic(abc.ABC):
@@ -45,3 +59,7 @@ class Diagnostic(abc.ABC):
     @abc.abstractmethod
     def measure(self, context: Context) -> Findings:
         """Measure; what cannot be measured is a null with an outcome, only broken requests raise."""
+
+    def nothing(self, outcome: Outcome, reason: str) -> Findings:
+        """Every metric as a null with the same reason."""
+        return Findings(tuple(metric.missing(outcome, reason) for metric in self.metrics))

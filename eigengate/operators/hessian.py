@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -37,7 +37,7 @@ class HessianOperator(LinearOperator):
     at_once: int = 16
 
     @classmethod
-    def of(cls, subject: Subject, batches: tuple[Tensor, ...] | None = None) -> Self:
+    def of(cls, subject: Subject, batches: tuple[Tensor, ...] | None = None) -> "HessianOperator":
         """The Hessian of the mean loss, of the whole probe set in one batch unless told otherwise."""
         batches = batches or (torch.arange(subject.n, device=subject.x.device),)
         space = ParameterSpace.of(subject.params)

@@ -1,7 +1,7 @@
 """Jacobians of the network's outputs over the probe set, as operators."""
 
 from dataclasses import dataclass
-from typing import Self, final
+from typing import final
 
 from jaxtyping import Float
 from torch import Tensor
@@ -33,11 +33,11 @@ class JacobianOperator(LinearOperator):
     at_once: int = 16
 
     @classmethod
-    def of(cls, function: Function, primal: Tensor) -> Self:
+    def of(cls, function: Function, primal: Tensor) -> "JacobianOperator":
         return cls(function, primal, function(primal).numel(), derivative_mode(function, primal))
 
     @classmethod
-    def of_parameters(cls, subject: Subject) -> Self:
+    def of_parameters(cls, subject: Subject) -> "JacobianOperator":
         """G ∈ R^{nC×P}, sample by sample the C rows of G_i = ∂f(x_i)/∂θ."""
         space = ParameterSpace.of(subject.params)
 
@@ -47,7 +47,7 @@ class JacobianOperator(LinearOperator):
         return cls.of(outputs, space.flatten(subject.params))
 
     @classmethod
-    def of_inputs(cls, subject: Subject) -> Self:
+    def of_inputs(cls, subject: Subject) -> "JacobianOperator":
         """The block-diagonal matrix with blocks J_i = ∂f(x_i)/∂x, shape [nC, nd]."""
         shape = subject.x.shape
         return cls.of(

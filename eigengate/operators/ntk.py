@@ -1,7 +1,7 @@
 """The neural tangent kernel as an operator."""
 
 from dataclasses import dataclass
-from typing import Self, final
+from typing import final
 
 from jaxtyping import Float
 from torch import Tensor
@@ -19,7 +19,7 @@ class NTKOperator(LinearOperator):
     jacobian: JacobianOperator
 
     @classmethod
-    def of(cls, subject: Subject) -> Self:
+    def of(cls, subject: Subject) -> "NTKOperator":
         return cls(JacobianOperator.of_parameters(subject))
 
     @property

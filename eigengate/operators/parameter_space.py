@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -18,7 +18,7 @@ class ParameterSpace:
     shapes: Mapping[str, torch.Size]
 
     @classmethod
-    def of(cls, params: Mapping[str, Tensor]) -> Self:
+    def of(cls, params: Mapping[str, Tensor]) -> "ParameterSpace":
         return cls({name: tensor.shape for name, tensor in params.items()})
 
     @property
