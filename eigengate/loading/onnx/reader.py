@@ -23,8 +23,9 @@ from eigengate.loading.onnx.graph import Attribute, Graph, Node
 from eigengate.loading.onnx.registry import find_operator
 from eigengate.loading.program import TensorSpec
 
-# Functions that call functions twice double the graph at every level; no real network comes near this.
-MAX_NODES = 500_000
+# Functions that call functions twice double the graph at every level; no real network comes near these.
+MAX_NODES = 100_000
+MAX_CALL_DEPTH = 32
 _INPUT_KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
 
 
@@ -89,7 +90,9 @@ class _Reader:
             elif (function := self._body(node, proto.overload)) is not None:
                 if function_key(function) in scope.calls:
                     raise ModelLoadError(f"function {node.qualified} calls itself")
-                inner = scope.enter(function, proto, f"{scope.prefix}{node.label}#{self._nodes_read}/")
+                if len(scope.calls) >= MAX_CALL_DEPTH:
+                    raise ModelLoadError(f"functions call each other more than {MAX_CALL_DEPTH} deep")
+                inner = scope.enter(function, proto, f"{node.label}#{self._nodes_read}/")
                 yield from self._nodes(function.node, inner, literals)
             else:
                 yield node

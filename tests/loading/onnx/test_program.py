@@ -1,0 +1,131 @@
+"""What an OnnxProgram promises beyond the right numbers."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from eigengate.errors import ModelExecutionError
+from eigengate.loading.onnx import OnnxProgram, read_onnx
+from eigengate.loading.program import TensorSpec
+from tests.support.onnx_graphs import graph_model
+from tests.support.onnx_models import exported, network
+
+TRANSFORMER = ("token_classifier", "torchscript", 14)
+
+
+def classifier(closing: list[onnx.NodeProto], output: str) -> OnnxProgram:
+    weights = {"w": np.arange(6, dtype=np.float32).reshape(2, 3)}
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["logits"]), *closing]
+    return OnnxProgram(graph_model(nodes, inputs={"x": ["n", 2]}, outputs=[output], constants=weights))
+
+
+def test_inputs_carry_names_types_and_free_sizes() -> None:
+    program = OnnxProgram(onnx.load_from_string(exported("lenet", "torchscript", 17)))
+    assert program.inputs == (TensorSpec("x", torch.float32, (None, 1, 10, 10)),)
+    assert program.to(dtype=torch.float64).inputs[0].dtype == torch.float64
+
+
+def test_the_model_and_the_program_are_left_as_they_were() -> None:
+    model = onnx.load_from_string(exported("residual", "torchscript", 17))
+    before = model.SerializeToString(deterministic=True)
+    program, x = OnnxProgram(model), network("residual")[1]
+    constants = {name: value.clone() for name, value in {**program.parameters, **program.buffers}.items()}
+    first = program(program.parameters, x)[0]
+    program.to(dtype=torch.float64)
+    assert torch.equal(first, program(program.parameters, x)[0])
+    assert model.SerializeToString(deterministic=True) == before
+    for name, value in {**program.parameters, **program.buffers}.items():
+        assert torch.equal(value, constants[name])
+
+
+def test_shape_arithmetic_leaves_no_trace_in_a_recorded_graph() -> None:
+    """The exported graph computes its reshapes from Shape nodes; a recording holds only what the data went through."""
+    program, x = OnnxProgram(onnx.load_from_string(exported(*TRANSFORMER))), network(TRANSFORMER[0])[1]
+    recorded = make_fx(lambda parameters, value: program(parameters, value)[0])(dict(program.parameters), x)
+    targets = {str(node.target) for node in recorded.graph.nodes if node.op == "call_function"}
+    assert not any("item" in target or "local_scalar" in target for target in targets)
+    torch.testing.assert_close(recorded(dict(program.parameters), x), program(program.parameters, x)[0])
+
+
+def test_double_precision_reaches_casts_and_creations() -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["half"], to=TensorProto.FLOAT16),
+        helper.make_node("Cast", ["half"], ["single"], to=TensorProto.FLOAT),
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node(
+            "ConstantOfShape", ["shape"], ["thirds"], value=helper.make_tensor("v", TensorProto.FLOAT, [1], [0.25])
+        ),
+        helper.make_node("Add", ["single", "thirds"], ["y"]),
+    ]
+    program = OnnxProgram(graph_model(nodes, inputs={"x": [2]}, outputs=["y"])).to(dtype=torch.float64)
+    x = torch.tensor([1 / 3, 1e-9], dtype=torch.float64)
+    (y,) = program({}, x)
+    assert torch.equal(y, x + 0.25)
+
+
+@pytest.mark.parametrize("operator", ["Softmax", "LogSoftmax"])
+def test_a_closing_softmax_is_taken_off(operator: str) -> None:
+    closing = [
+        helper.make_node(operator, ["logits"], ["p"], axis=1),
+        helper.make_node("Cast", ["p"], ["q"], to=TensorProto.FLOAT),
+        helper.make_node("Identity", ["q"], ["y"]),
+    ]
+    program = classifier(closing, "y")
+    open_ended = program.without_closing_softmax(0)
+    assert open_ended is not None
+    x = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
+    assert open_ended.outputs == ("logits",)
+    assert torch.equal(open_ended(open_ended.parameters, x)[0], x @ program.parameters["w"])
+    assert open_ended.without_closing_softmax(0) is None
+
+
+def test_a_softmax_in_the_middle_stays() -> None:
+    middle = [helper.make_node("Softmax", ["logits"], ["p"]), helper.make_node("Neg", ["p"], ["y"])]
+    assert classifier(middle, "y").without_closing_softmax(0) is None
+
+
+def test_watched_values_are_those_of_onnxruntime() -> None:
+    lowered, x = read_onnx(exported("residual", "torchscript", 17)), network("residual")[1]
+    watched = dict(lowered.program.watch(lowered.program.parameters, x))
+    theirs = lowered.runtime.values(list(watched), x)
+    assert len(theirs) == len(watched) > 5
+    for name, value in theirs.items():
+        torch.testing.assert_close(watched[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_many_inputs_and_outputs_keep_their_order() -> None:
+    nodes = [
+        helper.make_node("Sub", ["a", "b"], ["difference"]),
+        helper.make_node("Split", ["a"], ["s", "t"], axis=0, num_outputs=2),
+    ]
+    model = graph_model(nodes, inputs={"a": [2], "b": [2]}, outputs=["t", "difference", "s"])
+    program = OnnxProgram(model)
+    a, b = torch.tensor([1.0, 2.0]), torch.tensor([10.0, 20.0])
+    assert [spec.name for spec in program.inputs] == ["a", "b"]
+    t, difference, s = program({}, a, b)
+    assert (t.tolist(), difference.tolist(), s.tolist()) == ([2.0], [-9.0, -18.0], [1.0])
+
+
+def test_a_failure_while_running_names_the_node() -> None:
+    program = classifier([helper.make_node("Add", ["logits", "x"], ["y"], name="the_sum")], "y")
+    with pytest.raises(ModelExecutionError, match=r"node 'the_sum' \(ai.onnx::Add\) failed") as caught:
+        program(program.parameters, torch.ones(4, 2))
+    assert caught.value.context["operator"] == "Add"
+
+
+def test_missing_parameters_and_inputs_are_named() -> None:
+    program = classifier([], "logits")
+    with pytest.raises(ModelExecutionError, match="parameter 'w'"):
+        program({}, torch.ones(1, 2))
+    with pytest.raises(ModelExecutionError, match=r"takes 1 inputs \(x\), 2 given"):
+        program(program.parameters, torch.ones(1, 2), torch.ones(1, 2))
+
+
+def test_onnxruntime_failures_are_ours() -> None:
+    lowered = read_onnx(exported("mlp", "torchscript", 17))
+    with pytest.raises(ModelExecutionError, match="onnxruntime failed"):
+        lowered.runtime(torch.ones(1, 99))
+    assert lowered.runtime.name.startswith("onnxruntime ")
