@@ -70,6 +70,8 @@ def _in_words(kind: str, message: str, value: object, path: Path) -> str:
         return f"the key {path[-1]!r} is missing"
     if kind == "tuple_type":
         return f"a list of tables is needed; write [[{path[-1]}]], with two brackets"
+    if kind.startswith("date_"):
+        return f"a day such as 2027-01-31 is needed, got {value!r}"
     message = message.removeprefix("Value error, ").replace("Input should be", "should be")
     return message if isinstance(value, dict) else f"{message}, got {value!r}"
 
