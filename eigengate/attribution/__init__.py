@@ -2,7 +2,7 @@
 
 Here live the attribution methods (``methods``, one file each), the noise (``perturbations``), the comparison of two
 maps (``metrics``, one file each) and ``robustness``, which brings them together. A new method or metric is one new
-file, found by ``load_all``. Nothing here knows of reports, intervals or which number heads the page: that is
+file, found by ``load_all``. Nothing here knows of reports or of which number heads them: that is
 ``eigengate.diagnostics``.
 
 Dimensions: n samples, k rows of a batch, d input features, C outputs, S noise sizes, D draws.

@@ -158,8 +158,8 @@ def _detail(curves: Sequence[RobustnessCurve]) -> str:
     sizes = curves[0].sizes
     text = f"mean over relative noise sizes {sizes[0]:g} to {sizes[-1]:g} on a log axis"
     zero = {curve.method: int(curve.zero_maps.sum()) for curve in curves if bool(curve.zero_maps.any())}
-    counts = ", ".join(f"{count} of {len(curves[0].zero_maps)} ({method})" for method, count in zero.items())
-    return f"{text}; clean map identically zero for {counts} samples" if zero else text
+    counts = ", ".join(f"{count} of {len(curves[0].zero_maps)} samples ({method})" for method, count in zero.items())
+    return f"{text}; clean map identically zero in {counts}" if zero else text
 
 
 def _within(interval: Interval | None, bounds: tuple[float, float]) -> Interval | None:

@@ -194,7 +194,7 @@ def test_single_zero_maps_are_counted_in_the_detail():
     x = torch.cat([normal(4, 4).abs(), -1e6 * torch.ones(1, 4).double()])
     half_dead = nn.Sequential(nn.ReLU(), Linear(normal(2, 4).abs()))
     detail = named(audited(classifier(half_dead, x), methods=["saliency"]), "attribution.saliency.cosine").detail
-    assert "1 of 5 (saliency)" in (detail or "")
+    assert "1 of 5 samples (saliency)" in (detail or "")
 
 
 class Root(nn.Module):
