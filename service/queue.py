@@ -1,8 +1,8 @@
 """The bell that wakes a worker. It carries an audit's id and nothing else: the database is the queue."""
 
+import logging
 from typing import Protocol, final
 
-import structlog
 from celery import Celery
 from kombu.exceptions import KombuError
 
@@ -10,7 +10,7 @@ TASK = "eigengate.run_audit"
 QUEUE = "eigengate"
 
 _SECONDS = 2
-_log = structlog.get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Doorbell(Protocol):
@@ -30,7 +30,7 @@ class NullDoorbell:
     """Rings nowhere: audits stay queued until something claims them."""
 
     def ring(self, audit_id: str, attempt: int) -> bool:
-        _log.warning("bell_not_rung", audit_id=audit_id, attempt=attempt, reason="no broker is configured")
+        logger.warning("no broker is configured, so no bell rings for %s", audit_id)
         return False
 
     def ping(self) -> bool:
@@ -64,7 +64,9 @@ class CeleryDoorbell:
         try:
             self._app.send_task(TASK, args=[audit_id], task_id=f"{audit_id}.{attempt}", queue=QUEUE, retry=False)
         except self._silences as error:
-            _log.warning("bell_not_rung", audit_id=audit_id, attempt=attempt, reason=type(error).__name__)
+            logger.warning(
+                "the bell for %s could not be rung (%s); the sweeper will try again", audit_id, type(error).__name__
+            )
             return False
         return True
 

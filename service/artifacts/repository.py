@@ -48,6 +48,11 @@ class ArtifactRepository:
         ).one_or_none()
         return ArtifactInfo(sha256=row.sha256, size=row.size, format=row.format) if row else None
 
+    def unknown(self, digests: Iterable[str]) -> Sequence[str]:
+        """Those of the digests that have no row."""
+        known = set(self._session.scalars(select(ArtifactRow.sha256)))
+        return [sha256 for sha256 in digests if sha256 not in known]
+
     def drop_unused(self, digests: Iterable[str]) -> Sequence[str]:
         """Drop the rows of those files that no audit uses; their digests."""
         # Locked first, judged by a later statement: one that waited for a submission then sees the submitted audit.

@@ -39,6 +39,7 @@ from eigengate.contract import (
     AuditRequest,
     AuditStatus,
     FinishedEvent,
+    Policy,
     ProgressEvent,
     StageEvent,
     Verdict,
@@ -163,6 +164,11 @@ class AuditRepository:
         query = select(EventRow.number, EventRow.body).where(EventRow.audit_id == audit_id, EventRow.number > after)
         rows = self._session.execute(query.order_by(EventRow.number))
         return [(number, audit_event.validate_json(body)) for number, body in rows]
+
+    def policy(self, audit_id: str) -> Policy | None:
+        """The policy the audit was submitted with."""
+        text = self._session.scalar(select(AuditRow.policy).where(AuditRow.id == audit_id))
+        return Policy.model_validate_json(text) if text else None
 
     def report(self, audit_id: str) -> ReportRow | None:
         return self._session.get(ReportRow, audit_id)

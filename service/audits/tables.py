@@ -12,7 +12,7 @@ _CASCADE = "CASCADE"
 
 @final
 class AuditRow(Base):
-    """One audit. ``version`` rises with every change; ``token`` is of the current claim, ``events`` the last event's number.
+    """One audit. ``version`` rises with every change, ``token`` is of the current claim, ``events`` counts its events.
 
     ``rung_at`` and ``rings`` say when and how often a bell was rung since the audit was last queued.
     """

@@ -1,15 +1,18 @@
 """The store that a URL names."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from obstore.store import S3Config
 from obstore.store import S3Store as Bucket
 
 from eigengate.errors import ConfigError
 from service.storage.local import LocalStore
 from service.storage.s3 import S3Store
 from service.storage.store import ArtifactStore
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config  # exists in its stubs alone
 
 _FORMS = "use file:///folder or s3://bucket/prefix?endpoint=https://host&region=name"
 
@@ -34,7 +37,7 @@ def open_store(url: str) -> ArtifactStore:
 def _bucket(name: str, prefix: str, options: dict[str, str]) -> Bucket:
     if unknown := options.keys() - {"endpoint", "region"}:
         raise ConfigError(f"unknown options of the S3 store: {sorted(unknown)}", hint=_FORMS)
-    config: S3Config = {"region": options.get("region", "us-east-1")}
+    config: "S3Config" = {"region": options.get("region", "us-east-1")}
     if endpoint := options.get("endpoint"):
         config["endpoint"] = endpoint
     plain = (endpoint or "").startswith("http:")

@@ -21,7 +21,7 @@ class S3Store:
         self._bucket = bucket
 
     def put(self, staged: StagedFile) -> None:
-        if self.stat(staged.sha256) is None:
+        if self.stat(staged.sha256) != staged.size:
             with staged.read() as file:
                 obstore.put(self._bucket, _key(staged.sha256), file, chunk_size=_CHUNK)
 

@@ -45,12 +45,12 @@ class StagedFile:
                 hint="GET /v1/info tells the limits",
             )
         self._digest.update(chunk)
-        with _disk():
+        with disk():
             self._file.write(chunk)
 
     def seal(self) -> None:
         """Nothing more will come: see that all of it is on the disk."""
-        with _disk():
+        with disk():
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
@@ -80,7 +80,7 @@ class Staging:
         self._require_space()
         path = self._folder / secrets.token_hex(16)
         try:
-            with _disk(), path.open("xb") as file:
+            with disk(), path.open("xb") as file:
                 yield StagedFile(path, file, self._max_bytes)
         finally:
             path.unlink(missing_ok=True)
@@ -104,7 +104,8 @@ class Staging:
 
 
 @contextmanager
-def _disk() -> Iterator[None]:
+def disk() -> Iterator[None]:
+    """A full disk has a name of its own."""
     try:
         yield
     except OSError as error:
