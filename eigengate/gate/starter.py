@@ -57,5 +57,7 @@ def _outward(value: float, sign: float) -> float:
     if value == 0.0:
         return 0.0
     step = 10.0 ** (math.floor(math.log10(abs(value))) - 2)
-    rounded = math.ceil(value / step) if sign > 0 else math.floor(value / step)
-    return float(f"{rounded * step:.6g}")
+    steps = math.ceil(value / step) if sign > 0 else math.floor(value / step)
+    rounded = float(f"{steps * step:.6g}")
+    # In binary the decimal number may lie on the wrong side by a hair.
+    return rounded if sign * (rounded - value) >= 0 else float(f"{(steps + sign) * step:.6g}")
