@@ -37,7 +37,7 @@ def open_store(url: str) -> ArtifactStore:
 def _bucket(name: str, prefix: str, options: dict[str, str]) -> Bucket:
     if unknown := options.keys() - {"endpoint", "region"}:
         raise ConfigError(f"unknown options of the S3 store: {sorted(unknown)}", hint=_FORMS)
-    config: "S3Config" = {"region": options.get("region", "us-east-1")}
+    config: S3Config = {"region": options.get("region", "us-east-1")}
     if endpoint := options.get("endpoint"):
         config["endpoint"] = endpoint
     plain = (endpoint or "").startswith("http:")
