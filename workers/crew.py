@@ -5,8 +5,7 @@ import socket
 from collections.abc import Sequence
 from typing import final
 
-from service.database import Database
-from service.queue import CeleryDoorbell
+from service.context import Context
 from service.settings import Settings
 from workers.app import create_app
 from workers.drain import Drain
@@ -28,7 +27,7 @@ class Crew:
         self.worker_settings = worker_settings
         self.name = f"eigengate-{os.getpid()}@{socket.gethostname()}"
         self.drain = Drain(worker_settings.grace_s)
-        self.database = Database(settings.database_address)
+        self.context = Context.open(settings)
         self._work_root = WorkRoot(worker_settings.work_base(settings))
         workshop = Workshop(
             settings,
@@ -40,8 +39,8 @@ class Crew:
         )
         self.app = create_app(settings)
         register(self.app, workshop.run)
-        self.sweeper = Sweeper(self.database, CeleryDoorbell(settings.broker_url), self._work_root, settings)
+        self.sweeper = Sweeper(self.context, self._work_root)
 
     def close(self) -> None:
         self._work_root.close()
-        self.database.close()
+        self.context.database.close()

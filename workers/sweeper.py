@@ -1,16 +1,19 @@
-"""What goes missing is looked for: lost bells, silent workers, audits that waited too long, directories of the dead."""
+"""What goes missing is looked for, and what nobody needs any more is thrown away."""
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import final
 
 from service.audits.lease import Reclaimed
 from service.audits.repository import AuditRepository
-from service.database import Database
-from service.queue import Doorbell
-from service.settings import Settings
+from service.context import Context
+from service.retention import collect_garbage
 from workers.work_root import WorkRoot
+
+# Looking for files that nobody knows lists the whole store.
+GARBAGE_EVERY_S = 600
 
 logger = logging.getLogger(__name__)
 
@@ -19,11 +22,10 @@ logger = logging.getLogger(__name__)
 class Sweeper:
     """A thread that sweeps every so often. Any number of them may run at once: every step is one conditional change."""
 
-    def __init__(self, database: Database, doorbell: Doorbell, work_root: WorkRoot, settings: Settings) -> None:
-        self._database = database
-        self._doorbell = doorbell
+    def __init__(self, context: Context, work_root: WorkRoot) -> None:
+        self._context = context
         self._work_root = work_root
-        self._settings = settings
+        self._garbage_due = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sweep_until_ended, name="sweeper", daemon=True)
 
@@ -37,7 +39,7 @@ class Sweeper:
 
     def sweep(self) -> None:
         """One round; a step that fails does not keep the others from running."""
-        for step in (self._reclaim, self._expire, self._ring, self._tidy):
+        for step in (self._reclaim, self._expire, self._ring, self._tidy, self._collect_garbage):
             self._try(step)
 
     def ring_for_all(self) -> None:
@@ -45,7 +47,7 @@ class Sweeper:
         self._ring(older_than=0)
 
     def _sweep_until_ended(self) -> None:
-        while not self._ended.wait(self._settings.sweep_seconds):
+        while not self._ended.wait(self._context.settings.sweep_seconds):
             self.sweep()
 
     def _try(self, step: Callable[[], None]) -> None:
@@ -55,26 +57,31 @@ class Sweeper:
             logger.warning("sweeping (%s) did not work; it is tried again", step.__name__, exc_info=True)
 
     def _reclaim(self) -> None:
-        with self._database.session() as session:
-            reclaimed = AuditRepository(session, self._settings.lease_terms).reclaim_expired()
+        with self._context.database.session() as session:
+            reclaimed = AuditRepository(session, self._context.settings.lease_terms).reclaim_expired()
         if reclaimed != Reclaimed((), (), ()):
             logger.warning("workers went silent: %s", reclaimed)
 
     def _expire(self) -> None:
-        with self._database.session() as session:
-            expired = AuditRepository(session).expire_queued(self._settings.queue_retention_s)
+        with self._context.database.session() as session:
+            expired = AuditRepository(session).expire_queued(self._context.settings.queue_retention_s)
         if expired:
             logger.warning("waited too long: %s", expired)
 
     def _ring(self, older_than: float | None = None) -> None:
-        if not self._doorbell.ping():
+        if not self._context.doorbell.ping():
             return  # a bell that cannot be rung must not count as rung
-        patience = self._settings.bell_seconds if older_than is None else older_than
-        with self._database.session() as session:
+        patience = self._context.settings.bell_seconds if older_than is None else older_than
+        with self._context.database.session() as session:
             bells = AuditRepository(session).unanswered_bells(patience)
         for bell in bells:  # after the commit, as every bell
-            self._doorbell.ring(bell.audit_id, bell.attempt)
+            self._context.doorbell.ring(bell.audit_id, bell.attempt)
 
     def _tidy(self) -> None:
         if removed := self._work_root.remove_stale():
             logger.info("removed what dead workers left: %s", removed)
+
+    def _collect_garbage(self) -> None:
+        if time.monotonic() >= self._garbage_due:
+            self._garbage_due = time.monotonic() + GARBAGE_EVERY_S
+            collect_garbage(self._context)

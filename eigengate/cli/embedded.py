@@ -44,8 +44,8 @@ class EmbeddedServer:
                 crew.close()
 
     def _serve(self, crew: Crew, listener: socket.socket, on_ready: Callable[[str], None]) -> bool:
-        crew.database.migrate()
-        with crew.database.session() as session:
+        crew.context.database.migrate()
+        with crew.context.database.session() as session:
             AuditRepository(session, self._settings.lease_terms).reclaim_all()
         worker = EmbeddedWorker(crew)
         api = _Api(self._settings, listener, on_end=crew.drain.begin)

@@ -57,7 +57,7 @@ def _run(concurrency: int, pool: Pool) -> int:
             hint="set EIGENGATE_BROKER_URL to the API's Redis, or use `eigengate serve`, which has a worker inside",
         )
     crew = Crew(settings, WorkerSettings(concurrency=concurrency, pool=pool.value))
-    crew.database.migrate()
+    crew.context.database.migrate()
     stdout().print(f"[bold]{crew.name}[/] waits for audits ({pool.value}, {concurrency} at once). Ctrl+C stops it.")
     try:
         return StandaloneWorker(crew).run()
