@@ -122,6 +122,8 @@ def refusal(operator: str, overload: torch._ops.OpOverload | None = None) -> str
     namespace, _, name = operator.partition("::")
     if namespace != "aten":
         return f"operators of namespace {namespace!r} are not supported"
+    if operator in QUANTIZING_OPERATORS:
+        return "quantised values are piecewise constant"
     if operator in DENIED:
         return "it reaches beyond the values of the network"
     if name.startswith("_") and operator not in PRIVATE:

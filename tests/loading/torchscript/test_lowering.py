@@ -258,8 +258,6 @@ def test_a_failing_operator_is_named():
         program(program.parameters, torch.ones(2, 5))
 
 
-
-
 def test_all_unsupported_nodes_are_listed_at_once():
     class Random(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
