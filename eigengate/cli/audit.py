@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from eigengate.cli.config_file import load_config
 from eigengate.cli.failure import explained
@@ -12,6 +11,7 @@ from eigengate.cli.local import audit_here
 from eigengate.cli.output import write_text
 from eigengate.cli.remote import audit_there
 from eigengate.cli.render import headline_table
+from eigengate.cli.terminal import stderr, stdout
 from eigengate.contract import StabilityReport
 
 ModelFile = Annotated[Path, typer.Argument(help="TorchScript or ONNX file; the format is told by content.")]
@@ -38,12 +38,12 @@ def audit(
     with explained():
         report = measured(model, probe, config, server)
         write_report(report, output, html)
-    Console().print(headline_table(report))
+    stdout().print(headline_table(report))
 
 
 def measured(model: Path, probe: Path, config: Path | None, server: str | None) -> StabilityReport:
     """The report, with progress on stderr so that stdout stays clean for pipes."""
-    console = Console(stderr=True)
+    console = stderr()
     settings = load_config(config)
     if server is None:
         return audit_here(model, probe, settings, console)

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from eigengate.cli.audit import ConfigFile, HtmlFile, ModelFile, ProbeFile, ReportFile, Server, measured
 from eigengate.cli.failure import explained
 from eigengate.cli.gate import gate_report
 from eigengate.cli.output import write_text
 from eigengate.cli.render import headline_table
+from eigengate.cli.terminal import stdout
 
 PolicyFile = Annotated[str, typer.Option("--policy", help="Policy file, or builtin:recommended|strict|observe.")]
 
@@ -34,5 +34,5 @@ def check(
         report = measured(model, probe, config, server)
         if output is not None:
             write_text(output, report.model_dump_json(indent=2))
-    Console().print(headline_table(report))
+    stdout().print(headline_table(report))
     gate_report(report, policy, baseline, html)

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from eigengate.cli.exit_codes import ExitCode
+from eigengate.cli.terminal import stdout
 from eigengate.versions import versions
 
 Finding = tuple[bool | None, str]  # fine, not fine, or merely absent; and the words
@@ -36,7 +36,7 @@ def doctor() -> None:
     for name, (fine, words) in findings.items():
         mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: "[yellow]–[/]"}[fine]
         table.add_row(mark, f"[bold]{name}[/]", words)
-    Console().print(table)
+    stdout().print(table)
     if any(fine is False for fine, _ in findings.values()):
         raise typer.Exit(ExitCode.INFRASTRUCTURE)
 

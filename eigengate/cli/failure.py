@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from eigengate.cli.exit_codes import ExitCode
+from eigengate.cli.terminal import plain, stderr
 from eigengate.errors import ConfigError, EigengateError, InputError, PolicyError
 
 
@@ -32,12 +31,12 @@ def explained() -> Iterator[None]:
 
 def show(error: EigengateError) -> None:
     """Title, what happened, what to do, and the facts that are a list."""
-    console = Console(stderr=True, soft_wrap=True)
-    console.print(f"[bold red]{escape(error.title)}[/] [dim]({error.code})[/]")
-    console.print(escape(error.detail))
+    console = stderr()
+    console.print(plain(error.title, "bold red"), plain(f"({error.code})", "dim"))
+    console.print(plain(error.detail))
     for node in error.context.get("nodes", []):
         where = f"{node.get('domain') or 'ai.onnx'}::{node.get('operator')}"
         version = f" version {node['version']}" if node.get("version") else ""
-        console.print(f"  • {escape(str(node.get('name')))}: {escape(where)}{version}")
+        console.print(plain(f"  • {node.get('name')}: {where}{version}"))
     if error.hint:
-        console.print(f"[bold]What to do:[/] {escape(error.hint)}")
+        console.print(plain("What to do:", "bold"), plain(error.hint))

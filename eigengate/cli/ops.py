@@ -1,7 +1,8 @@
 """``eigengate ops``: which operators can be differentiated."""
 
 from rich.columns import Columns
-from rich.console import Console
+
+from eigengate.cli.terminal import stdout
 
 
 def ops() -> None:
@@ -12,7 +13,7 @@ def ops() -> None:
     from eigengate.loading.onnx import supported_operators as onnx_operators
     from eigengate.loading.torchscript import supported_operators as torchscript_operators
 
-    console = Console()
+    console = stdout()
     for title, names in (("ONNX", onnx_operators()), ("TorchScript", torchscript_operators())):
         console.print(f"\n[bold]{title}[/] · {len(names)} operators")
         console.print(Columns(names, padding=(0, 2), equal=True))
