@@ -54,8 +54,8 @@ def _condition(measurement: Measurement, headroom: float) -> Iterator[str]:
 
 def _outward(value: float, sign: float) -> float:
     """Three significant digits, rounded away from the measured value."""
-    if value == 0.0:
-        return 0.0
+    if abs(value) < 1e-12:
+        return 0.0 if sign * value <= 0 else sign * 1e-12
     step = 10.0 ** (math.floor(math.log10(abs(value))) - 2)
     steps = math.ceil(value / step) if sign > 0 else math.floor(value / step)
     rounded = float(f"{steps * step:.6g}")

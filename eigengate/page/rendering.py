@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import re
 from dataclasses import fields
 from functools import cache
 
@@ -11,8 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from eigengate.contract import StabilityReport, Verdict
 from eigengate.gate.wording import interval, number
 from eigengate.page.context import page_context
-
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+from eigengate.page.visible import visible
 
 
 def render_html(report: StabilityReport, verdict: Verdict | None = None) -> str:
@@ -33,7 +31,7 @@ def environment() -> Environment:
     """Escapes everything that is not markup of ours, and refuses names a template should not use."""
     environment = Environment(
         autoescape=True,
-        finalize=_visible,
+        finalize=_text_made_visible,
         loader=PackageLoader("eigengate.page", "templates"),
         lstrip_blocks=True,
         trim_blocks=True,
@@ -45,10 +43,9 @@ def environment() -> Environment:
     return environment
 
 
-def _visible(value: object) -> object:
-    """Strings without characters that are invisible or change the direction of text."""
-    is_plain_text = isinstance(value, str) and not hasattr(value, "__html__")
-    return _UNSEEN.sub("\ufffd", str(value)) if is_plain_text else value
+def _text_made_visible(value: object) -> object:
+    """Pictures and other markup of ours are left alone: they did it when they were made."""
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _styles() -> str:

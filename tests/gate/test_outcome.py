@@ -74,7 +74,7 @@ def test_every_preset_judges_and_survives_a_round_trip(name):
 
 def test_an_ordinary_small_classifier_passes_recommended():
     assert judge(REPORT, load_policy("builtin:recommended"), today=TODAY).outcome == "pass"
-    assert judge(make_report(samples=48), load_policy("builtin:strict"), make_report(samples=48)).outcome == "pass"
+    assert judge(make_report(n=48), load_policy("builtin:strict"), make_report(n=48)).outcome == "pass"
 
 
 def test_gate_and_page_need_neither_torch_nor_numpy():

@@ -6,7 +6,7 @@ from eigengate.gate import judge, load_policy, starter_policy
 from tests.support.policies import TODAY
 from tests.support.reports import make_report, with_measurement
 
-REPORT = make_report(samples=4, with_attribution=False)
+REPORT = make_report(n=4, with_attribution=False)
 
 
 def judged(report, headroom):

@@ -9,7 +9,7 @@ from tests.support.reports import make_report, with_measurement
 
 REPORT = make_report()
 # Judging hashes the report, so that properties are checked on a small one.
-SMALL = make_report(samples=2, with_attribution=False, spectra=())
+SMALL = make_report(n=2, with_attribution=False, spectra=())
 ORDER = ["fail", "indeterminate", "pass"]
 
 

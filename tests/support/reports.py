@@ -91,7 +91,7 @@ APPROXIMATE = ("hessian.", "input_jacobian.condition_number")
 def make_report(
     *,
     seed: int = 0,
-    samples: int = 24,
+    n: int = 24,
     image: tuple[int, ...] = (1, 8, 8),
     with_attribution: bool = True,
     **replaced: Any,
@@ -104,11 +104,11 @@ def make_report(
             versions={"eigengate": "0.1.0", "torch": "2.13.0"}, device="cpu", dtype="float32", seed=0, threads=1
         ),
         "model": make_model(),
-        "probe": ProbeInfo(sha256="b" * 64, n=max(samples, 64), used=samples, shape=image, labels="given"),
+        "probe": ProbeInfo(sha256="b" * 64, n=max(n, 64), used=n, shape=image, labels="given"),
         "certificate": make_certificate(),
-        "measurements": tuple(make_measurement(name, value, samples=samples) for name, value in VALUES.items()),
-        "spectra": _spectra(rng, samples),
-        "samples": tuple(_sample(rng, index) for index in range(samples)),
+        "measurements": tuple(make_measurement(name, value, samples=n) for name, value in VALUES.items()),
+        "spectra": _spectra(rng, n),
+        "samples": tuple(_sample(rng, index) for index in range(n)),
         "attribution": _attribution(rng, image) if with_attribution else None,
         "index": _index(),
         "coverage": (
@@ -125,7 +125,9 @@ def make_report(
         ),
         "cost": Cost(
             seconds=7.4,
-            stages=tuple(StageCost(name=n, seconds=s) for n, s in (("load", 0.9), ("sweep", 2.1), ("hessian", 4.4))),
+            stages=tuple(
+                StageCost(name=name, seconds=s) for name, s in (("load", 0.9), ("sweep", 2.1), ("hessian", 4.4))
+            ),
             peak_memory_bytes=412_000_000,
         ),
     }

@@ -6,6 +6,7 @@ from typing import final
 from markupsafe import Markup, escape
 
 from eigengate.page.pictures.scale import Scale
+from eigengate.page.visible import visible
 
 Point = tuple[float, float]
 
@@ -49,13 +50,15 @@ class Canvas:
     def text(self, at: Point, text: str, style: str = "", anchor: str = "start") -> None:
         """One line of text; ``anchor`` is start, middle or end."""
         self._parts.append(
-            Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(style, *at, anchor, text)
+            Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
+                style, *at, anchor, visible(text)
+            )
         )
 
     def markup(self) -> Markup:
         """The finished picture."""
         frame = Markup('<svg class="picture" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">{}</svg>')
-        return frame.format(self._width, self._height, self._alt, Markup("").join(self._parts))
+        return frame.format(self._width, self._height, visible(self._alt), Markup("").join(self._parts))
 
 
 def horizontal_axis(canvas: Canvas, scale: Scale, top: float, bottom: float, label: str = "") -> None:
