@@ -1,7 +1,7 @@
 """From a loaded model, probe data and configuration to the subject that everything is measured on."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -48,12 +48,13 @@ def prepare(model: FunctionalModel, probe: Probe, config: AuditConfig) -> Prepar
     _require_finite(f)
     y = None if probe.y is None else probe.y[: f.shape[0]].to(device)
     kind = wanted.kind if wanted.kind != "auto" else ("logits" if analysed.output.softmax_cut else output_kind(f, y))
+    analysed = replace(analysed, output=replace(analysed.output, kind=kind))
     goal = targets(f, y, kind, config)
     subject = Subject(analysed, inputs, goal.y, goal.given, goal.loss, binding.position)
     return Preparation(
         subject=subject,
         binding=binding,
-        model=_model_info(analysed, kind, f.shape[1]),
+        model=_model_info(analysed, f.shape[1]),
         probe=_probe_info(probe, subject),
         coverage=_coverage(model, analysed, probe, subject),
     )
@@ -77,7 +78,7 @@ def _require_finite(f: torch.Tensor) -> None:
         )
 
 
-def _model_info(model: FunctionalModel, kind: str, classes: int) -> ModelInfo:
+def _model_info(model: FunctionalModel, classes: int) -> ModelInfo:
     params = model.params
     shapes = "\n".join(f"{name} {list(tensor.shape)}" for name, tensor in sorted(params.items()))
     return ModelInfo.model_validate(
@@ -89,7 +90,12 @@ def _model_info(model: FunctionalModel, kind: str, classes: int) -> ModelInfo:
                 for spec in model.inputs
             ),
             "output": OutputInfo.model_validate(
-                {"name": model.output.name, "kind": kind, "classes": classes, "softmax_cut": model.output.softmax_cut}
+                {
+                    "name": model.output.name,
+                    "kind": model.output.kind,
+                    "classes": classes,
+                    "softmax_cut": model.output.softmax_cut,
+                }
             ),
             "parameters": ParameterInfo(
                 tensors=len(params),

@@ -7,7 +7,10 @@ from eigengate.contract.base import Contract, Items
 
 @final
 class AttributionCurve(Contract):
-    """One method: each sequence runs over ``noise_sizes``; means over samples and draws."""
+    """One method: each sequence runs over ``noise_sizes``; means over samples and draws.
+
+    ``flip_rate`` is empty for regression, where there is no class to flip.
+    """
 
     method: str
     noise_sizes: Items[float]

@@ -44,7 +44,7 @@ class AttributionConfig(Contract):
         Items[Annotated[float, Field(gt=0, le=10)]],
         Field(min_length=2, max_length=32, description="Noise sizes relative to the spread of the probe data, rising."),
     ] = (0.01, 0.02, 0.05, 0.1, 0.2)
-    draws: Annotated[int, Field(ge=1, le=1000, description="Perturbed copies per sample and noise size.")] = 8
+    draws: Annotated[int, Field(ge=1, le=1000, description="Perturbed copies per sample and noise size.")] = 4
     attack: Annotated[bool, Field(description="Also search for the worst perturbation. Not available yet.")] = False
 
     @field_validator("noise_sizes")
