@@ -5,7 +5,12 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from eigengate.errors import ModelLoadError
 from eigengate.loading.onnx.program import OnnxProgram
-from eigengate.loading.onnx.refusals import refuse_external_data, refuse_opset, refuse_quantized
+from eigengate.loading.onnx.refusals import (
+    refuse_broken_text,
+    refuse_external_data,
+    refuse_opset,
+    refuse_quantized,
+)
 from eigengate.loading.onnx.runtime import OnnxRuntime
 from eigengate.loading.program import Lowered
 
@@ -24,6 +29,7 @@ def read_onnx(data: bytes) -> Lowered:
         raise ModelLoadError(f"the bytes are no ONNX model: {error}") from error
     if not model.HasField("graph"):
         raise ModelLoadError("the ONNX file holds no graph")
+    refuse_broken_text(model)
     refuse_external_data(model)
     refuse_opset(model)
     refuse_quantized(model)

@@ -37,8 +37,9 @@ class OnnxProgram(Program):
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        graph = untie(read_graph(model))
-        refuse_unsupported_nodes(graph)
+        declared = read_graph(model)
+        refuse_unsupported_nodes(declared)
+        graph = untie(declared)
         notes = (*graph.notes, *folding_notes(model))
         self._build(replace(graph, notes=notes), parameter_roles(graph), Placement())
 

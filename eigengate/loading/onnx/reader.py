@@ -83,6 +83,8 @@ class _Reader:
             if self._nodes_read > MAX_NODES:
                 raise ModelLoadError(f"the model expands to more than {MAX_NODES} nodes")
             node = self._node(proto, scope)
+            if not node.outputs:
+                raise ModelLoadError(f"node '{node.label}' ({node.qualified}) has no output")
             if node.domain == "" and node.operator == "Constant":
                 name = node.outputs[0]
                 literals.tensors[name] = _literal(proto, scope)

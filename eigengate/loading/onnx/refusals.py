@@ -35,6 +35,20 @@ def refuse_external_data(model: onnx.ModelProto) -> None:
             )
 
 
+def refuse_broken_text(model: onnx.ModelProto) -> None:
+    """Refuse names that are no UTF-8, which protobuf hands over as raw bytes.
+
+    Raises:
+        ModelLoadError: quoting the first of them.
+    """
+    for message in _messages(model):
+        for descriptor, value in message.ListFields():
+            if descriptor.type == descriptor.TYPE_STRING:
+                for text in value if isinstance(value, _STRINGS) else [value]:
+                    if not isinstance(text, str):
+                        raise ModelLoadError(f"field '{descriptor.name}' holds {text[:40]!r}, which is no UTF-8 text")
+
+
 def refuse_opset(model: onnx.ModelProto) -> None:
     """Refuse versions of the standard operators that are older or newer than we know.
 
@@ -121,3 +135,4 @@ def _messages(message: Message) -> Iterator[Message]:
 
 
 _REPEATED: Any = type(onnx.GraphProto().node)
+_STRINGS: Any = type(onnx.NodeProto().input)

@@ -65,6 +65,9 @@ class Operator:
         missing = [p.name for p in self.attributes.values() if p.default is p.empty and p.name not in node.attributes]
         if missing:
             return f"attribute {', '.join(missing)} is missing"
+        required = [p for p in self.inputs if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
+        if "" in node.inputs[: len(required)] or len(node.inputs) < len(required):
+            return f"{len(required)} inputs are needed"
         variadic = any(p.kind is p.VAR_POSITIONAL for p in self.inputs)
         if len(node.inputs) > len(self.inputs) and not variadic:
             return f"{len(node.inputs)} inputs, where {len(self.inputs)} are known"

@@ -164,6 +164,18 @@ def test_a_tensor_shorter_than_its_shape_is_a_load_error() -> None:
         read_onnx(model.SerializeToString())
 
 
+def test_names_that_are_no_text_are_a_load_error() -> None:
+    data = small().SerializeToString().replace(b"only", b"\xff\xfe\xfd\xfc")
+    with pytest.raises(ModelLoadError, match="no UTF-8 text"):
+        read_onnx(data)
+
+
+def test_a_node_without_its_operands_is_unsupported() -> None:
+    model = graph_model([helper.make_node("MatMul", ["x"], ["y"])], inputs={"x": [3]}, outputs=["y"])
+    with pytest.raises(UnsupportedOperatorError, match="2 inputs are needed"):
+        read_onnx(model.SerializeToString())
+
+
 def test_text_is_refused() -> None:
     model = small()
     model.graph.initializer.append(helper.make_tensor("words", TensorProto.STRING, [1], [b"hello"]))
