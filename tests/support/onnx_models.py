@@ -60,12 +60,35 @@ class MobileBlock(nn.Module):
         self.expand, self.norm = nn.Conv2d(2, 6, 1, bias=False), nn.GroupNorm(3, 6)
         self.depthwise, self.instance = nn.Conv2d(6, 6, 3, padding=1, groups=6), nn.InstanceNorm2d(6, affine=True)
         self.up = nn.ConvTranspose2d(6, 4, 3, stride=2, padding=1, output_padding=1, groups=2)
+        self.swish, self.gate = nn.Hardswish(), nn.Hardsigmoid()
         self.head = nn.Linear(4, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.hardswish(self.norm(self.expand(x)))
-        x = x * F.hardsigmoid(self.instance(self.depthwise(x)))
+        x = self.swish(self.norm(self.expand(x)))
+        x = x * self.gate(self.instance(self.depthwise(x)))
         return self.head(F.softplus(self.up(x)).mean((2, 3)))
+
+
+class PlainGate(nn.Module):
+    """Hard sigmoid, or hard swish, from primitives: torch's own kernels have no second derivative."""
+
+    def __init__(self, times_input: bool) -> None:
+        super().__init__()
+        self.times_input = times_input
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = torch.clamp(x / 6 + 0.5, 0, 1)
+        return x * gate if self.times_input else gate
+
+
+def twice_differentiable(module: nn.Module) -> nn.Module:
+    """The same network, with layers that torch cannot differentiate twice replaced by plain ones, in place."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.Hardswish | nn.Hardsigmoid):
+            setattr(module, name, PlainGate(isinstance(child, nn.Hardswish)))
+        else:
+            twice_differentiable(child)
+    return module
 
 
 class VisionTransformer(nn.Module):

@@ -11,7 +11,7 @@ from torch.func import functional_call, grad, jacfwd, jacrev, jvp, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from eigengate.loading.onnx import OnnxProgram, read_onnx
-from tests.support.onnx_models import ZOO, exported, network
+from tests.support.onnx_models import ZOO, exported, network, twice_differentiable
 
 NEEDS_14 = {"vision_transformer", "causal_encoder", "token_classifier"}
 EXPORTS = [
@@ -29,7 +29,7 @@ zoo = pytest.mark.parametrize(("name", "exporter", "opset"), EXPORTS)
 def double(name: str, exporter: str, opset: int) -> tuple[OnnxProgram, torch.nn.Module, Tensor]:
     module, x = network(name)
     program = OnnxProgram(onnx.load_from_string(exported(name, exporter, opset))).to(dtype=torch.float64)
-    return program, copy.deepcopy(module).double(), x.double() if x.is_floating_point() else x
+    return program, twice_differentiable(copy.deepcopy(module).double()), x.double() if x.is_floating_point() else x
 
 
 @zoo
