@@ -31,7 +31,7 @@ def create_app(settings: Settings) -> Celery:
         # message that waits for its acknowledgement as long as an audit runs would be delivered twice.
         task_acks_late=False,
         worker_prefetch_multiplier=1,
-        worker_disable_prefetch=True,
+        worker_disable_prefetch=not _in_memory(settings.broker_url),
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
@@ -43,6 +43,10 @@ def create_app(settings: Settings) -> Celery:
 
 
 def _transport_options(broker_url: str) -> dict[str, Any]:
-    if broker_url.startswith("memory:"):
+    if _in_memory(broker_url):
         return dict(_MEMORY_OPTIONS)
     return dict(_REDIS_OPTIONS) if broker_url.startswith(("redis", "valkey")) else {}
+
+
+def _in_memory(broker_url: str) -> bool:
+    return broker_url.startswith("memory:")

@@ -51,13 +51,13 @@ class JobDirectory:
             return None
         except OSError as error:
             raise ReportFileError(f"the report cannot be opened: {error.strerror}") from error
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise ReportFileError("the report is not a plain file")
         with os.fdopen(fd, "rb") as reader:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                raise ReportFileError("the report is not a plain file")
             data = reader.read(max_bytes + 1)
         if len(data) > max_bytes:
-            raise ReportTooLargeError
+            raise ReportTooLargeError(f"the report is larger than {max_bytes} bytes")
         return data
 
 

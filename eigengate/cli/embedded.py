@@ -3,20 +3,21 @@
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import final
 
 import uvicorn
-from service.app import create_app
 
 from eigengate.errors import ServiceError
+from service.app import create_app
 from service.audits.repository import AuditRepository
 from service.settings import Settings
 from workers.crew import Crew
 from workers.embedded import EmbeddedWorker
 from workers.file_lock import FileLock, LockHeldError
 from workers.settings import WorkerSettings
+from workers.supervisor import CHILD_COMMAND
 
 GRACEFUL_S = 2
 
@@ -25,8 +26,9 @@ GRACEFUL_S = 2
 class EmbeddedServer:
     """Owns its data directory: a second server on it is refused, so whatever is claimed at the start is nobody's."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, command: Sequence[str] = CHILD_COMMAND) -> None:
         self._settings = settings
+        self._command = command
 
     def run(self, on_ready: Callable[[str], None]) -> bool:
         """Serve until a signal says stop; false if a part of the server ended by itself.
@@ -37,7 +39,7 @@ class EmbeddedServer:
         settings = self._settings
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _sole_owner(settings.data_dir), _listening(settings.host, settings.port) as listener:
-            crew = Crew(settings, WorkerSettings(grace_s=0, pool="threads"))
+            crew = Crew(settings, WorkerSettings(grace_s=0, pool="threads"), self._command)
             try:
                 return self._serve(crew, listener, on_ready)
             finally:

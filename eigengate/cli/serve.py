@@ -75,14 +75,15 @@ def _settings(**chosen: Any) -> Any:
 def _welcome(address: str, data_dir: Path) -> None:
     console = stdout()
     console.print(f"[bold]Eigengate[/] is running at [bold cyan]{address}[/]")
-    console.print(f"  API and its documentation  {address}/docs")
-    console.print(f"  first audit                eigengate check MODEL PROBE --server {address}")
-    console.print(f"  data                       {data_dir.absolute()}", soft_wrap=True)
+    console.print(f"  first audit  eigengate audit MODEL PROBE --server {address}", soft_wrap=True)
+    console.print(f"  API          {address}/openapi.json", soft_wrap=True)
+    console.print(f"  data         {data_dir.absolute()}", soft_wrap=True)
     console.print("Ctrl+C stops it; running audits then wait for the next start.")
     console.file.flush()
 
 
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for chatty in ("celery", "kombu", "amqp", "uvicorn", "alembic"):
+    for chatty in ("celery", "uvicorn", "alembic", "service.requests"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("kombu").setLevel(logging.ERROR)  # it warns that a queue in memory has no host

@@ -35,9 +35,6 @@ def worker(
 
     SIGTERM lets running audits finish for EIGENGATE_WORKER_GRACE_S seconds, then hands them back to the queue.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for chatty in ("celery", "kombu", "amqp", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
     with explained():
         status = _run(concurrency, pool)
     if status:
@@ -45,6 +42,7 @@ def worker(
 
 
 def _run(concurrency: int, pool: Pool) -> int:
+    from service.logs import log_to_stderr
     from service.settings import Settings
     from workers.crew import Crew
     from workers.settings import WorkerSettings
@@ -56,6 +54,9 @@ def _run(concurrency: int, pool: Pool) -> int:
             "a queue in memory does not reach a worker in another process",
             hint="set EIGENGATE_BROKER_URL to the API's Redis, or use `eigengate serve`, which has a worker inside",
         )
+    log_to_stderr()
+    for chatty in ("celery", "kombu", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     crew = Crew(settings, WorkerSettings(concurrency=concurrency, pool=pool.value))
     crew.context.database.migrate()
     stdout().print(f"[bold]{crew.name}[/] waits for audits ({pool.value}, {concurrency} at once). Ctrl+C stops it.")

@@ -1,6 +1,7 @@
 """A worker's surroundings in one folder, and children that do what a test tells them.
 
-The stand-in for the child runs the uploaded "model" as a Python script; ``leave_report()`` leaves a good report.
+The stand-in for the child enters the same jail, then runs the uploaded "model" as a Python script, in which
+``leave_report()`` leaves a good report.
 """
 
 import hashlib
@@ -21,13 +22,24 @@ from workers.lifecycle import Lifecycle
 from workers.records import Records
 from workers.settings import WorkerSettings
 
+ROOT = Path(__file__).resolve().parents[2]
+
 STAND_IN = (
     sys.executable,
     "-I",
     "-S",
     "-c",
+    f"""
+import sys
+sys.path.append({str(ROOT)!r})
+"""
     """
 import hashlib, json, os, signal, sys, time
+from workers.sandbox.jail import enter
+from workers.sandbox.limits import Limits
+
+request = json.load(open("request.json"))
+enter(Limits.from_json(request["limits"]), parent=request["parent"])
 
 def say(**event):
     os.write(1, json.dumps(event).encode() + b"\\n")
