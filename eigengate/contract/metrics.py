@@ -48,13 +48,18 @@ _NTK: tuple[Row, ...] = (
     ("effective_rank", NEUTRAL, "Exponential of the kernel's spectral entropy."),
     ("condition_number", LOWER, "Largest over smallest kernel eigenvalue within the numerical rank."),
     ("dominance", LOWER, "Largest over mean kernel eigenvalue: how much one direction leads training."),
-    ("relative_dominance", LOWER, "Dominance with parameters measured in units of their tensors' norms."),
+    ("relative_operator_norm", LOWER, "Largest kernel eigenvalue, parameters in units of their tensors' norms."),
+    ("relative_effective_rank", NEUTRAL, "Effective rank, parameters in units of their tensors' norms."),
+    ("relative_dominance", LOWER, "Dominance, parameters in units of their tensors' norms."),
     ("label_noise_gain", LOWER, "Share of label noise that kernel ridge regression keeps, between 0 and 1."),
-    ("target_alignment", HIGHER, "Centred alignment of the kernel with the labels."),
+    ("target_alignment", NEUTRAL, "Centred alignment of the kernel with the labels."),
 )
 _GAUSS_NEWTON: tuple[Row, ...] = (
     ("lambda_max", LOWER, "Largest Gauss-Newton eigenvalue."),
+    ("frobenius_norm", LOWER, "Frobenius norm of the Gauss-Newton matrix."),
     ("trace", LOWER, "Trace of the Gauss-Newton matrix."),
+    ("stable_rank", NEUTRAL, "Trace over largest Gauss-Newton eigenvalue."),
+    ("condition_number", LOWER, "Largest over smallest Gauss-Newton eigenvalue within the numerical rank."),
     ("spectral_entropy", NEUTRAL, "Entropy of the Gauss-Newton eigenvalue weights, in nats."),
     ("effective_rank", NEUTRAL, "Exponential of the Gauss-Newton spectral entropy."),
 )
@@ -62,6 +67,7 @@ _HESSIAN: tuple[Row, ...] = (
     ("lambda_max", LOWER, "Largest Hessian eigenvalue: the sharpness of the loss."),
     ("lambda_min", HIGHER, "Smallest Hessian eigenvalue: the most negative curvature."),
     ("trace", LOWER, "Trace of the loss Hessian: the mean curvature times the number of parameters."),
+    ("spectral_entropy", NEUTRAL, "Entropy of the absolute eigenvalues' weights, in nats."),
     ("negative_mass", LOWER, "Share of spectral mass below zero."),
     ("max_stable_step", HIGHER, "Largest gradient-descent step that does not diverge, 2 / lambda_max."),
     ("relative_lambda_max", LOWER, "Largest curvature per squared relative parameter change."),
@@ -75,6 +81,10 @@ _INDEX: tuple[Row, ...] = (
     ("parameter", LOWER, "Index component: relative parameter perturbation, log10."),
     ("training", LOWER, "Index component: conditioning of training, log10."),
     ("curvature", LOWER, "Index component: relative loss curvature, log10."),
+    ("forward_typical", LOWER, "Index component: typical input perturbation, log10."),
+    ("parameter_typical", LOWER, "Index component: typical relative parameter perturbation, log10."),
+    ("training_typical", LOWER, "Index component: conditioning by effective rank, log10."),
+    ("curvature_typical", LOWER, "Index component: mean relative curvature, log10."),
 )
 _ATTRIBUTION: tuple[Row, ...] = (
     ("cosine", HIGHER, "Cosine between clean and perturbed attribution."),
@@ -101,7 +111,10 @@ _FAMILIES: dict[str, tuple[Row, ...]] = {
     "attribution.integrated_gradients": _ATTRIBUTION,
     "attribution.smoothgrad": _ATTRIBUTION,
     "model": _MODEL,
-    "probe": (("input_spread", NEUTRAL, "Root-mean-square distance of the probe inputs from their mean."),),
+    "probe": (
+        ("samples", NEUTRAL, "Number of probe samples that were measured."),
+        ("input_spread", NEUTRAL, "Root-mean-square distance of the probe inputs from their mean."),
+    ),
 }
 
 METRICS: Mapping[str, Metric] = MappingProxyType(

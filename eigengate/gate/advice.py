@@ -6,15 +6,6 @@ from datetime import date
 from eigengate.contract import Condition, Policy
 from eigengate.contract.metrics import METRICS
 
-_LOG_SCALE = (
-    "index.gmsi",
-    "index.gmsi_typical",
-    "index.forward",
-    "index.parameter",
-    "index.training",
-    "index.curvature",
-)
-
 
 def policy_advice(policy: Policy, today: date) -> list[str]:
     """Sentences for whoever wrote ``policy``; empty where nothing looks odd."""
@@ -47,5 +38,9 @@ def _on_condition(condition: Condition) -> Iterator[str]:
     if harmless[metric.direction]:
         direction = metric.direction.replace("_", " ")
         yield f"condition {condition.id!r} forbids the harmless direction: for {metric.name}, {direction}"
-    if rule and condition.metric in _LOG_SCALE and (rule.max_relative_increase or rule.max_relative_decrease):
+    if rule and _is_logarithm(condition.metric) and (rule.max_relative_increase or rule.max_relative_decrease):
         yield f"condition {condition.id!r}: {metric.name} is a logarithm: limit its absolute change"
+
+
+def _is_logarithm(metric: str) -> bool:
+    return metric.startswith("index.") and metric != "index.gmsi_raw"
