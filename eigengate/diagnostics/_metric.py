@@ -2,14 +2,17 @@
 
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from eigengate.contract import Direction, ErrorBars, Interval, Measurement, Outcome, Summary
+from eigengate.estimators.curvature import Bounded
 from eigengate.estimators.resampling import bootstrap_mean_interval
+
+NO_SAMPLING: Final = "no sampling interval: the value depends on the number of samples itself"
 
 
 @final
@@ -63,6 +66,19 @@ class Metric:
             method=method,
             exact=numerical is not None and numerical.low == numerical.high,
             error=ErrorBars(numerical=numerical, sampling=sampling),
+            detail=detail,
+        )
+
+    def bounded(self, number: Bounded, *, sampling: Interval | None = None, detail: str | None = None) -> Measurement:
+        """A number that knows its method and its numerical interval."""
+        if number.outcome == "not_applicable":
+            return self.missing("not_applicable", detail or "undefined for a zero spectrum", number.method)
+        return self.estimated(
+            number.value,
+            number.interval,
+            method=number.method,
+            sampling=sampling,
+            outcome=number.outcome,
             detail=detail,
         )
 

@@ -10,7 +10,12 @@ from eigengate.estimators._randomized_svd import LowRank, randomized_svd
 from eigengate.estimators._slq import slq
 from eigengate.estimators._spectral_norm import SpectralNorm, spectral_norm
 from eigengate.estimators.estimate import Estimate
-from eigengate.estimators.resampling import bootstrap_mean_interval, influence_interval, jackknife_interval
+from eigengate.estimators.resampling import (
+    bootstrap_mean_interval,
+    influence_interval,
+    jackknife_interval,
+    log_jackknife_interval,
+)
 from eigengate.estimators.spectra import Spectra, kernel_summaries, singular_summaries
 from eigengate.estimators.spectral_measure import SpectralMeasure
 
@@ -29,6 +34,7 @@ __all__ = [
     "jackknife_interval",
     "kernel_summaries",
     "lanczos",
+    "log_jackknife_interval",
     "randomized_svd",
     "singular_summaries",
     "slq",

@@ -1,5 +1,6 @@
 """Extreme eigenvalues of a self-adjoint operator."""
 
+import math
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from eigengate.contract import Interval, Outcome
 from eigengate.estimators.orthonormal import orthonormal_range, project_out
 from eigengate.estimators.probe_vectors import gaussian
+from eigengate.estimators.resampling import LEVEL
 from eigengate.operators import LinearOperator
 
 # A good start can look converged at an inner eigenvalue before the random column has shown the outer one.
@@ -26,10 +28,15 @@ class Eigenpairs:
     vectors: Float[Tensor, "N k"]
     residuals: Float[Tensor, " k"]
 
-    def interval(self, i: int = 0) -> Interval:
-        """θ_i ± residual: contains an eigenvalue of A; for the outermost one Lanczos that the i-th one is in it."""
+    def interval(self, i: int = 0) -> Interval | None:
+        """θ_i ± residual: an eigenvalue lies in it, and a random start finds the outermost ones first.
+
+        None where it is not finite.
+        """
         value, residual = float(self.values[i]), float(self.residuals[i])
-        return Interval(low=value - residual, high=value + residual, level=0.95)
+        if not (math.isfinite(value) and math.isfinite(residual)):
+            return None
+        return Interval(low=value - residual, high=value + residual, level=LEVEL)
 
 
 @final
@@ -175,7 +182,10 @@ class _Krylov:
         theta, S, residuals = self.ritz()
 
         def take(order: list[int]) -> Eigenpairs:
-            return Eigenpairs(theta[order], self.basis @ S[:, order].to(self.basis.dtype), residuals[order])
+            # No residual is known better than the products are rounded.
+            floor = self._eps * theta.abs().max()
+            vectors = self.basis @ S[:, order].to(self.basis.dtype)
+            return Eigenpairs(theta[order], vectors, residuals[order].clamp_min(floor))
 
         m = len(theta)
         return ExtremeEigenpairs(take(ends.top(m)), take(ends.bottom(m)), self.num_products, outcome)

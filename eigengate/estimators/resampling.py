@@ -1,6 +1,7 @@
 """How far the probe set, taken as a sample, lets a number move."""
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -57,6 +58,14 @@ def jackknife_interval(functional: Callable[[Tensor], Tensor], n: int, *, device
     return influence_interval(float(value), gradient - gradient.mean())
 
 
+def log_jackknife_interval(functional: Callable[[Tensor], Tensor], n: int, *, device: torch.device) -> Interval | None:
+    """The same for a positive functional, on the scale of its logarithm, so that both ends are positive."""
+    logarithm = jackknife_interval(lambda weights: functional(weights).log(), n, device=device)
+    if logarithm is None or logarithm.high > math.log(sys.float_info.max):
+        return None
+    return Interval(low=math.exp(logarithm.low), high=math.exp(logarithm.high), level=logarithm.level)
+
+
 def influence_interval(value: float, influences: Float[Tensor, " n"]) -> Interval | None:
     """``value`` ± t_{0.975, n−1} (Σ I_i² / (n(n−1)))^½ for centred influences; None for non-finite ones or n < 2."""
     n = len(influences)
@@ -67,3 +76,12 @@ def influence_interval(value: float, influences: Float[Tensor, " n"]) -> Interva
         return None
     half = float(t.ppf((1 + LEVEL) / 2, n - 1)) * stderr
     return Interval(low=value - half, high=value + half, level=LEVEL)
+
+
+def wilson_interval(successes: int, n: int) -> Interval:
+    """95 % interval of a proportion (Wilson 1927); unlike the bootstrap it has width where all or none succeed."""
+    z = float(norm.ppf((1 + LEVEL) / 2))
+    share, grown = successes / n, 1 + z * z / n
+    centre = (share + z * z / (2 * n)) / grown
+    half = z / grown * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return Interval(low=max(0.0, centre - half), high=min(1.0, centre + half), level=LEVEL)

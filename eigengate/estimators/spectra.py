@@ -1,7 +1,7 @@
 """Summaries of spectra (design section 1.2)."""
 
 from dataclasses import dataclass
-from typing import Self, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -28,7 +28,7 @@ class Spectra:
     tolerance: float
 
     @classmethod
-    def of_grams(cls, grams: Float[Tensor, "n k k"], *, columns: int, dtype: torch.dtype) -> Self:
+    def of_grams(cls, grams: Float[Tensor, "n k k"], *, columns: int, dtype: torch.dtype) -> "Spectra":
         """From Gram matrices J Jᵀ (or the positive semidefinite matrices themselves), float64.
 
         ``dtype`` is that of the matrices the Grams were made of. Relative to σ_1, rounding their entries moves singular
@@ -48,9 +48,8 @@ class Spectra:
         """Why the summaries of a matrix are or are not defined."""
         finite = torch.isfinite(self.energies).all(dim=1).tolist()
         filled = (self.total > 0).tolist()
-        return tuple(
-            ("ok" if some else "not_applicable") if f else "non_finite" for f, some in zip(finite, filled, strict=True)
-        )
+        pairs = zip(finite, filled, strict=True)
+        return tuple(("ok" if some else "not_applicable") if bounded else "non_finite" for bounded, some in pairs)
 
     @property
     def largest(self) -> Float[Tensor, " n"]:

@@ -24,8 +24,12 @@ class Loss(abc.ABC):
         """∂²ℓ/∂f² for every sample: the blocks of L in the Gauss-Newton matrix (1/n) Gᵀ L G."""
 
     @abc.abstractmethod
+    def scale_per_sample(self, y: Tensor, classes: int) -> Float[Tensor, " n"]:
+        """What an uninformed guess loses on each sample, float64."""
+
     def scale(self, y: Tensor, classes: int) -> float:
-        """ℓ_0, what an uninformed guess loses; makes curvature dimensionless in the stability index."""
+        """ℓ_0, the mean of it; makes curvature dimensionless in the stability index."""
+        return float(self.scale_per_sample(y, classes).mean())
 
 
 @final
@@ -41,8 +45,8 @@ class CrossEntropy(Loss):
         p = torch.softmax(f, dim=-1)
         return torch.diag_embed(p) - p.unsqueeze(-1) * p.unsqueeze(-2)
 
-    def scale(self, y: Tensor, classes: int) -> float:
-        return math.log(classes)
+    def scale_per_sample(self, y: Tensor, classes: int) -> Float[Tensor, " n"]:
+        return torch.full((len(y),), math.log(classes), dtype=torch.float64, device=y.device)
 
 
 @final
@@ -60,8 +64,8 @@ class ProbabilityCrossEntropy(Loss):
         tiny = torch.finfo(f.dtype).tiny ** 0.5
         return torch.diag_embed(hot / f.clamp_min(tiny) ** 2)
 
-    def scale(self, y: Tensor, classes: int) -> float:
-        return math.log(classes)
+    def scale_per_sample(self, y: Tensor, classes: int) -> Float[Tensor, " n"]:
+        return torch.full((len(y),), math.log(classes), dtype=torch.float64, device=y.device)
 
 
 @final
@@ -76,5 +80,5 @@ class SquaredError(Loss):
     def output_hessian(self, f: Float[Tensor, "n C"], y: Tensor) -> Float[Tensor, "n C C"]:
         return 2 * torch.eye(f.shape[1], dtype=f.dtype, device=f.device).expand(f.shape[0], -1, -1)
 
-    def scale(self, y: Tensor, classes: int) -> float:
-        return float((y - y.mean(dim=0)).square().sum(dim=1).mean())
+    def scale_per_sample(self, y: Tensor, classes: int) -> Float[Tensor, " n"]:
+        return (y - y.mean(dim=0)).double().square().sum(dim=1)

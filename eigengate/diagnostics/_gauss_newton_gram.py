@@ -1,0 +1,41 @@
+"""The Gauss-Newton spectrum through the tangent kernel."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from eigengate.operators import JacobianOperator, Subject
+
+
+def output_hessian_root(subject: Subject, logits: Float[Tensor, "n C"]) -> Float[Tensor, "n C C"]:
+    """L_i^½ for every sample, float64."""
+    values, vectors = torch.linalg.eigh(subject.loss.output_hessian(logits.double(), _double(subject.y)))
+    return torch.matmul(vectors * values.clamp_min(0).sqrt().unsqueeze(1), vectors.mT)
+
+
+def gauss_newton_gram(
+    subject: Subject, logits: Float[Tensor, "n C"], full: Float[Tensor, "nC nC"]
+) -> Float[Tensor, "nC nC"]:
+    """(1/n) L^½ Θ L^½."""
+    n, C = logits.shape
+    root = output_hessian_root(subject, logits)
+    half = torch.einsum("icd,idk->ick", root, full.reshape(n, C, n * C)).reshape(n * C, n, C)
+    return torch.einsum("kic,icd->kid", half, root).reshape(n * C, n * C) / n
+
+
+def leading_directions(
+    subject: Subject, logits: Float[Tensor, "n C"], gram: Float[Tensor, "nC nC"], count: int = 2
+) -> Float[Tensor, "P count"] | None:
+    """The leading eigenvectors Gᵀ L^½ u of the Gauss-Newton matrix, u those of its Gram; None if there are none."""
+    if not bool(torch.isfinite(gram).all()) or not bool(gram.any()):
+        return None
+    u = torch.linalg.eigh(gram).eigenvectors[:, -count:].flip(1)
+    root = output_hessian_root(subject, logits)
+    n, C = logits.shape
+    cotangents = torch.einsum("icd,idk->ick", root, u.reshape(n, C, -1)).reshape(n * C, -1)
+    directions = JacobianOperator.of_parameters(subject).adjoint() @ cotangents.to(logits.dtype)
+    return torch.nn.functional.normalize(directions, dim=0)
+
+
+def _double(y: Tensor) -> Tensor:
+    return y.double() if y.is_floating_point() else y

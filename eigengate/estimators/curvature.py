@@ -1,0 +1,166 @@
+"""The spectrum of a self-adjoint operator: all of it, or its ends, trace and masses."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Self, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from eigengate.contract import Interval, Outcome
+from eigengate.estimators._hutchpp import hutchpp
+from eigengate.estimators._lanczos import Ends, lanczos
+from eigengate.estimators._slq import slq
+from eigengate.estimators.estimate import Estimate
+from eigengate.operators import LinearOperator
+
+# 48 products bring Hutch++ to about a percent on spectra of networks, whose eigenvalues decay fast.
+_TRACE_PRODUCTS: Final = 48
+_QUADRATURE_STEPS: Final = 24
+_QUADRATURE_SAMPLES: Final = 8
+_LANCZOS_PRODUCTS: Final = 240
+
+
+@final
+@dataclass(frozen=True)
+class Bounded:
+    """A number with its numerical interval, how it was computed and how that went."""
+
+    value: float
+    interval: Interval | None
+    method: str
+    outcome: Outcome = "ok"
+
+    def mapped(self, function: Callable[[float], float]) -> Self:
+        """A monotone function of the number and of its interval's ends."""
+        interval = self.interval
+        if interval is not None:
+            low, high = sorted((function(interval.low), function(interval.high)))
+            interval = Interval(low=low, high=high, level=interval.level)
+        return replace(self, value=function(self.value), interval=interval)
+
+
+@final
+@dataclass(frozen=True)
+class Curvature:
+    """What is known of a spectrum.
+
+    Attributes:
+        lambda_max: The largest eigenvalue.
+        lambda_min: The smallest one.
+        trace: Σλ.
+        negative_mass: Σ_{λ<−tol} |λ| / Σ|λ|, tol = √N·eps·max|λ|; in [0, 1].
+        spectral_entropy: −Σ p ln p, p = |λ|/Σ|λ|, in nats.
+        top: Unit eigenvector of ``lambda_max`` [N]; ``bottom`` of ``lambda_min``.
+        eigenvalues: Descending; all N of them if ``complete``, else those found.
+    """
+
+    lambda_max: Bounded
+    lambda_min: Bounded
+    trace: Bounded
+    negative_mass: Bounded
+    spectral_entropy: Bounded
+    top: Float[Tensor, " N"]
+    bottom: Float[Tensor, " N"]
+    eigenvalues: Float[Tensor, " k"]
+    complete: bool
+
+
+def dense_curvature(matrix: Float[Tensor, "N N"]) -> Curvature:
+    """Everything from the eigendecomposition in float64 of a matrix that was computed in its own dtype."""
+    method = "dense eigendecomposition"
+    eps = torch.finfo(matrix.dtype).eps
+    if not bool(torch.isfinite(matrix).all()):
+        return _undefined(matrix, method)
+    A = matrix.double()
+    values, vectors = torch.linalg.eigh((A + A.mT) / 2)
+    weights = torch.ones_like(values)
+    tolerance = len(values) ** 0.5 * eps * float(values.abs().max())
+
+    def exact(value: Tensor) -> Bounded:
+        return _bounded(Estimate(float(value), 0.0, 0, 0), method)
+
+    return Curvature(
+        lambda_max=exact(values[-1]),
+        lambda_min=exact(values[0]),
+        trace=exact(values.sum()),
+        negative_mass=exact(_negative_mass(values, weights, tolerance)),
+        spectral_entropy=exact(_entropy(values, weights)),
+        top=vectors[:, -1],
+        bottom=vectors[:, 0],
+        eigenvalues=values.flip(0),
+        complete=True,
+    )
+
+
+def iterative_curvature(
+    A: LinearOperator,
+    *,
+    start: Float[Tensor, "N b"] | None,
+    accuracy: float,
+    memory_budget_bytes: int,
+    generator: torch.Generator,
+) -> Curvature:
+    """Both ends by block Lanczos, the trace by Hutch++, masses by stochastic Lanczos quadrature.
+
+    Args:
+        A: Self-adjoint operator.
+        start: Columns near the top eigenvectors.
+        accuracy: Residual aimed for, relative to the largest eigenvalue by magnitude.
+        memory_budget_bytes: What the Lanczos basis is kept within.
+        generator: Draws start and probe vectors.
+    """
+    room = memory_budget_bytes // (4 * A.shape[0] * torch.finfo(A.dtype).bits // 8)
+    pairs = lanczos(
+        A,
+        ends=Ends(largest=1, smallest=1),
+        start=start,
+        tolerance=accuracy,
+        max_products=_LANCZOS_PRODUCTS,
+        max_basis=max(8, min(96, room)),
+        generator=generator,
+    )
+    lanczos_method = f"block Lanczos, {pairs.num_products} products"
+    trace = hutchpp(A, num_products=_TRACE_PRODUCTS, generator=generator)
+    measure = slq(A, num_steps=_QUADRATURE_STEPS, num_samples=_QUADRATURE_SAMPLES, generator=generator)
+    slq_method = f"stochastic Lanczos quadrature, {_QUADRATURE_SAMPLES} probes of {_QUADRATURE_STEPS} steps"
+    scale = max(abs(float(pairs.largest.values[0])), abs(float(pairs.smallest.values[0])))
+    tolerance = A.shape[0] ** 0.5 * torch.finfo(A.dtype).eps * scale
+    negative = measure.estimate(lambda nodes, weights: _negative_mass(nodes, weights, tolerance))
+    found = torch.cat([pairs.largest.values, pairs.smallest.values])
+    return Curvature(
+        lambda_max=Bounded(float(found[0]), pairs.largest.interval(), lanczos_method, pairs.outcome),
+        lambda_min=Bounded(float(found[1]), pairs.smallest.interval(), lanczos_method, pairs.outcome),
+        trace=_bounded(trace, f"Hutch++, {trace.num_products} products"),
+        negative_mass=_bounded(negative, slq_method),
+        spectral_entropy=_bounded(measure.estimate(_entropy), slq_method),
+        top=pairs.largest.vectors[:, 0],
+        bottom=pairs.smallest.vectors[:, 0],
+        eigenvalues=found,
+        complete=False,
+    )
+
+
+def _bounded(estimate: Estimate, method: str) -> Bounded:
+    """NaN stands for a ratio of zeros: undefined, not wrong."""
+    undefined = estimate.value != estimate.value
+    return Bounded(estimate.value, estimate.interval, method, "not_applicable" if undefined else estimate.outcome)
+
+
+def _undefined(matrix: Tensor, method: str) -> Curvature:
+    nan = Bounded(float("nan"), None, method, "non_finite")
+    nowhere = torch.full_like(matrix[:, 0], torch.nan, dtype=torch.float64)
+    return Curvature(nan, nan, nan, nan, nan, nowhere, nowhere, nowhere[:0], complete=False)
+
+
+def _negative_mass(values: Tensor, weights: Tensor, tolerance: float) -> Tensor:
+    masses = weights * values.abs()
+    return masses[values < -tolerance].sum() / masses.sum()
+
+
+def _entropy(values: Tensor, weights: Tensor) -> Tensor:
+    """Of |λ|, each counted ``weights`` times; ln of the mass minus its mean log."""
+    masses = weights * values.abs()
+    logs = torch.where(values == 0, 0.0, values.abs().clamp_min(torch.finfo(values.dtype).tiny).log())
+    return masses.sum().log() - (masses * logs).sum() / masses.sum()
