@@ -8,7 +8,8 @@ from typing import Any
 from eigengate.contract import ConditionResult, Verdict
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-_LEVELS = {"fail": "error", "indeterminate": "error", "warn": "warning", "pass": "none", None: "note"}
+_LEVELS = {"fail": "error", "warn": "warning"}
+_RULE_LEVELS = {"error": "error", "warn": "warning"}
 _KINDS = {"pass": "pass", "indeterminate": "open", "skipped": "notApplicable", "off": "notApplicable"}
 
 
@@ -49,7 +50,7 @@ def _rule(result: ConditionResult) -> dict[str, Any]:
     rule: dict[str, Any] = {
         "id": result.id,
         "shortDescription": {"text": f"{result.metric} {result.expected}"},
-        "defaultConfiguration": {"level": {"error": "error", "warn": "warning"}.get(result.level, "note")},
+        "defaultConfiguration": {"level": _RULE_LEVELS.get(result.level, "note")},
     }
     if result.advice:
         rule["help"] = {"text": result.advice}
@@ -62,7 +63,7 @@ def _result(result: ConditionResult, policy_path: str, line: int) -> dict[str, A
         "ruleId": result.id,
         # SARIF allows a level other than none on failures alone.
         "kind": kind,
-        "level": _LEVELS[result.effect] if kind == "fail" else "none",
+        "level": _LEVELS.get(result.effect or "", "note") if kind == "fail" else "none",
         "message": {"text": f"{result.metric}: expected {result.expected}; {result.message}"},
         "locations": [{"physicalLocation": {"artifactLocation": {"uri": policy_path}, "region": {"startLine": line}}}],
         "partialFingerprints": {
