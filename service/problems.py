@@ -1,5 +1,6 @@
 """Every error answer: which status a code has, and the problem document (RFC 9457) it becomes."""
 
+import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
@@ -112,16 +113,23 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(away, _away)
 
 
-def pointer(location: tuple[int | str, ...] | list[int | str]) -> str:
+def pointer(location: Iterable[int | str]) -> str:
     """The JSON pointer (RFC 6901) to a place in a document."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+
+
+def _pointer_of(path: str) -> str:
+    """The JSON pointer to what a policy's mistake calls ``condition[0].metric``."""
+    return pointer(re.findall(r"[^.\[\]]+", path))
 
 
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, EigengateError)
     if error.code not in STATUSES:
         raise error  # an error no request should be able to cause
-    errors = error.context.get("errors") or error.context.get("mistakes") or ()
+    errors = error.context.get("errors") or [
+        {**mistake, "pointer": _pointer_of(mistake["pointer"])} for mistake in error.context.get("mistakes", ())
+    ]
     return respond(problem(request, error.code, error.title, error.detail, hint=error.hint, errors=errors))
 
 

@@ -16,6 +16,7 @@ from service.refusals import InvalidRequestError, MalformedRequestError
 
 _PRESET = re.compile(rb"\s*(builtin:[a-z0-9_-]+)\s*")
 _SHOWN = 300
+_TOLD = 5
 
 
 def request_of_form(model: str, probe: str, fields: Mapping[str, bytes], *, time_limit_s: float) -> AuditRequest:
@@ -118,6 +119,6 @@ def _known(shape: type[BaseModel], path: Sequence[int | str]) -> Sequence[str]:
 
 
 def _in_words(errors: Sequence[Mapping[str, str]]) -> str:
-    first = f"{errors[0]['pointer'].lstrip('/') or 'the whole'}: {errors[0]['message']}"
-    more = len(errors) - 1
-    return first + (f" (and {more} more)" if more else "")
+    told = [f"{error['pointer'].lstrip('/') or 'the whole'}: {error['message']}" for error in errors[:_TOLD]]
+    more = len(errors) - len(told)
+    return "; ".join(told) + (f" (and {more} more)" if more else "")
