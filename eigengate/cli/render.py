@@ -50,10 +50,8 @@ def _headline(found: Measurement) -> Iterable[Text]:
     else:
         yield plain(f"{number(found.value)} {found.unit}".strip(), "bold")
     numerical, sampling = found.error.numerical, found.error.sampling
-    if numerical is None:
-        yield plain("exact" if found.exact else "")
-    else:
-        yield plain(interval(numerical.low, numerical.high))
+    width = interval(numerical.low, numerical.high) if numerical else ""
+    yield plain(width or ("exact" if found.exact else ""))
     yield plain(interval(sampling.low, sampling.high) if sampling else "")
     yield plain(found.method)
 

@@ -66,7 +66,7 @@ def _headlines(report: StabilityReport) -> list[str]:
             interval(bars.low, bars.high) if bars else "" for bars in (found.error.numerical, found.error.sampling)
         )
         value = f"{number(found.value)} {found.unit}".strip() if found.value is not None else found.outcome
-        rows.append(f"| `{name}` | {_plain(value)} | {numerical} | {sampling} |")
+        rows.append(f"| `{name}` | {_plain(value)} | {numerical or ('exact' if found.exact else '')} | {sampling} |")
     return rows
 
 

@@ -35,8 +35,10 @@ def expectation(condition: Condition) -> str:
 def sentence(condition: Condition) -> str:
     """The whole condition as one sentence for people."""
     if condition.baseline:
-        demand = f"compared with the baseline, {subject(condition)} must change by {_change(condition.baseline)}"
-        demand += f" (only a change beyond {number(condition.baseline.beyond_noise)} x its noise counts)"
+        demand = (
+            f"compared with the baseline, {subject(condition)} may change within {_change(condition.baseline)} only"
+        )
+        demand += f", where a change within {number(condition.baseline.beyond_noise)} x its noise does not count"
     else:
         demand = (
             f"{subject(condition)} must be {condition.op} {number(condition.threshold)}, judged at {_bound(condition)}"

@@ -35,4 +35,4 @@ def test_a_regression_is_explained_as_a_sentence():
     (found,) = policy(regression(rule)).condition
     text = sentence(found)
     assert "increase <= 5 % or increase <= 2" in text
-    assert "beyond 1 x its noise" in text
+    assert "within 1 x its noise does not count" in text

@@ -145,8 +145,9 @@ def make_measurement(
 ) -> Measurement:
     """A measurement with the direction of the catalogue; per-sample ones get a summary around ``value``."""
     exact = not name.startswith(APPROXIMATE)
-    if value is not None and numerical is None and not exact:
-        numerical = (value - 0.01 * abs(value), value + 0.01 * abs(value))
+    if value is not None and numerical is None:
+        width = 0.0 if exact else 0.01 * abs(value)
+        numerical = (value - width, value + width)
     summary = None
     if value is not None and name.startswith(PER_SAMPLE):
         spread = 0.2 * abs(value) + 1e-3
