@@ -1,7 +1,7 @@
 """Where a program's constants live and in which floating point type it works."""
 
 from dataclasses import dataclass, field
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -31,8 +31,9 @@ class Placement:
             return tensor
         return tensor.to(device=self.device, dtype=self.dtype(tensor.dtype))
 
-    def meet(self, values: list[Tensor]) -> list[Tensor]:
-        """Bring operands together on the device if any of them is there already."""
-        if any(value.device == self.device for value in values):
-            return [value.to(self.device) for value in values]
-        return values
+    def meet(self, values: list[Any]) -> list[Any]:
+        """Bring the tensors among the operands together on the device if any of them is there already."""
+        tensors = [value for value in values if isinstance(value, Tensor)]
+        if all(tensor.device.type == "cpu" for tensor in tensors):
+            return values
+        return [value.to(self.device) if isinstance(value, Tensor) else value for value in values]

@@ -17,8 +17,9 @@ from eigengate.loading.program import Runtime
 class OnnxRuntime(Runtime):
     """Runs the file as uploaded, graph optimisation off, on one device: the CPU.
 
-    onnxruntime is imported on first use and told there not to report home. That call cannot undo what an import may
-    already have queued: whoever starts the process sets ``ORT_DISABLE_TELEMETRY=1`` as well.
+    onnxruntime is imported on first use and told there not to report home. Since 1.32 its import alone writes a device
+    identity and an event database to the user's cache, which no call afterwards prevents: whoever starts the process
+    sets ``ORT_DISABLE_TELEMETRY=1``, as the command line and the workers do.
     """
 
     def __init__(self, model: bytes) -> None:

@@ -60,6 +60,15 @@ def test_trained_elements_are_those_of_the_network(name: str, exporter: str, ops
 
 
 @zoo
+def test_constants_follow_the_data_to_its_device(name: str, exporter: str, opset: int) -> None:
+    """On the device without data, operands left behind on the CPU would be refused just as on an accelerator."""
+    program, module, x = double(name, exporter, opset)
+    elsewhere = program.to(device=torch.device("meta"))
+    (y,) = elsewhere(elsewhere.parameters, x.to("meta"))
+    assert (y.device.type, y.dtype, y.shape) == ("meta", torch.float64, module(x).shape)
+
+
+@zoo
 def test_samples_one_by_one_give_the_batch(name: str, exporter: str, opset: int) -> None:
     program, _, x = double(name, exporter, opset)
     per_sample = vmap(lambda sample: program(program.parameters, sample.unsqueeze(0))[0].squeeze(0))(x)
