@@ -19,7 +19,7 @@ class OnnxRuntime(Runtime):
 
     onnxruntime is imported on first use and told there not to report home. Since 1.32 its import alone writes a device
     identity and an event database to the user's cache, which no call afterwards prevents: whoever starts the process
-    sets ``ORT_DISABLE_TELEMETRY=1``, as the command line and the workers do.
+    sets ``ORT_DISABLE_TELEMETRY=1``, as the workers do.
     """
 
     def __init__(self, model: bytes) -> None:
