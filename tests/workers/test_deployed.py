@@ -108,7 +108,7 @@ def over(bench, audit_id):
     return until(lambda: bench.audit(audit_id).finished_at and bench.audit(audit_id), what="the audit to finish")
 
 
-@pytest.mark.parametrize("pool", ["threads", "prefork", "solo"])
+@pytest.mark.parametrize("pool", ["threads", "prefork", pytest.param("solo", marks=pytest.mark.slow)])
 def test_a_bell_wakes_a_worker_which_stops_when_told(bench, pool):
     bench.database.ping()
     with working(bench, pool=pool) as worker:
