@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import final
 
 from eigengate.contract import Condition, Measurement, StabilityReport
-from eigengate.gate.wording import number
+from eigengate.gate.wording import interval, number
 
 
 @final
@@ -74,6 +74,4 @@ def _with_error(measurement: Measurement, value: float, condition: Condition) ->
 
 def stated(reading: Reading) -> str:
     """The value, with its interval where it has one."""
-    if reading.low == reading.high:
-        return number(reading.value)
-    return f"{number(reading.value)} [{number(reading.low)}, {number(reading.high)}]"
+    return f"{number(reading.value)} {interval(reading.low, reading.high)}".strip()

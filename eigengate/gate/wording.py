@@ -15,10 +15,11 @@ def number(value: float | None) -> str:
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """``[low, high]``, or nothing where there is no width to show."""
+    """``[low, high]``, its half-width where both would look the same, nothing where there is no width."""
     if low is None or high is None or low == high:
         return ""
-    return f"[{number(low)}, {number(high)}]"
+    ends = number(low), number(high)
+    return f"[{ends[0]}, {ends[1]}]" if ends[0] != ends[1] else f"± {0.5 * (high - low):.1g}"
 
 
 def subject(condition: Condition) -> str:

@@ -15,6 +15,11 @@ from eigengate.page.pictures.index_profile import index_profile
 from eigengate.page.pictures.singular_value_band import singular_value_band
 
 _JACOBIANS = {"input_jacobian": "Input Jacobians", "parameter_jacobian": "Parameter Jacobians"}
+_KERNELS = {
+    "ntk": "Neural tangent kernel",
+    "ntk_full": "Tangent kernel of every output",
+    "ntk_relative": "Tangent kernel of relative parameters",
+}
 _CURVATURE = {"gauss_newton": "Gauss–Newton", "hessian": "Hessian"}
 
 
@@ -57,7 +62,7 @@ def _spectra(spectra: Sequence[Spectrum]) -> Iterator[Figure]:
             yield Figure(title, singular_value_band(title, samples), caption)
     for spectrum in spectra:
         if spectrum.sample is None and spectrum.name not in _CURVATURE:
-            title = "Neural tangent kernel" if spectrum.name == "ntk" else spectrum.name.replace("_", " ")
+            title = _KERNELS.get(spectrum.name, spectrum.name.replace("_", " "))
             caption = "All eigenvalues, descending." if spectrum.complete else "The part of the spectrum that is known."
             yield Figure(title, eigenvalue_decay(title, spectrum), caption)
     curvature = [(_CURVATURE[s.name], s) for s in spectra if s.sample is None and s.name in _CURVATURE]

@@ -39,6 +39,7 @@ def environment() -> Environment:
     )
     environment.filters["number"] = number
     environment.filters["interval"] = lambda bars: interval(bars.low, bars.high) if bars else ""
+    environment.filters["sentence"] = lambda text: f"{text[:1].upper()}{text[1:].removesuffix('.')}."
     environment.filters["words"] = lambda text: str(text).replace("_", " ")
     return environment
 

@@ -1,6 +1,6 @@
 import pytest
 
-from eigengate.gate.wording import number, sentence
+from eigengate.gate.wording import interval, number, sentence
 from tests.support.policies import condition, policy, regression
 
 
@@ -36,3 +36,11 @@ def test_a_regression_is_explained_as_a_sentence():
     text = sentence(found)
     assert "increase <= 5 % or increase <= 2" in text
     assert "within 1 x its noise does not count" in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [(1.0, 2.0, "[1, 2]"), (1.0, 1.0, ""), (1.2669, 1.2669002, "± 1e-07"), (None, None, "")],
+)
+def test_an_interval_shows_its_ends_or_its_half_width(low, high, text):
+    assert interval(low, high) == text

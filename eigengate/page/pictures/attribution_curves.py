@@ -16,7 +16,8 @@ COLOURS = 4
 def attribution_curves(curves: Sequence[AttributionCurve]) -> Markup:
     """Lines are named at their ends; names that would overlap move apart."""
     sizes = [size for curve in curves for size in curve.noise_sizes]
-    lowest = min([0.0, *(value for curve in curves for value in curve.cosine_low)])
+    smallest = min(value for curve in curves for value in (*curve.cosine_low, *curve.cosine))
+    lowest = next((floor for floor in (0.9, 0.8, 0.5, 0.0) if floor <= smallest), -1.0)
     x = Logarithmic(*decades(sizes), LEFT, WIDTH - RIGHT)
     y = Linear(lowest, 1.0, HEIGHT - BOTTOM, TOP)
     alt = "Cosine at the largest noise: " + ", ".join(f"{c.method} {number(c.cosine[-1])}" for c in curves)
