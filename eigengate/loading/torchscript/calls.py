@@ -56,11 +56,19 @@ def functional(node: Node, network: Network, numbers: Collection[str], precision
     if not tensors:
         plain = MUTATING.get(node.operator) if node.changes_first_input else PURE.get(node.operator)
         if plain is not None:
-            return Call(plain)
+            return Call(_giving_back(plain) if node.returns_first_input else plain)
     if node.operator in INTROSPECTION:
         promoted = tensors & _numeric(node, network, numbers)
         return Call(INTROSPECTION[node.operator], promoted, reads_data=node.operator in READS_DATA)
     return Call(_tensor_function(node, precision, bool(tensors)), tensors & _numeric(node, network, numbers))
+
+
+def _giving_back(change: Callable[..., Any]) -> Callable[..., Any]:
+    def call(container: Any, *rest: Any) -> Any:
+        change(container, *rest)
+        return container
+
+    return call
 
 
 def _numeric(node: Node, network: Network, numbers: Collection[str]) -> frozenset[int]:

@@ -157,17 +157,8 @@ PURE: Final[Mapping[str, Callable[..., Any]]] = {
 }
 
 
-def _update(mapping: dict[Any, Any], other: dict[Any, Any]) -> None:
-    mapping.update(other)
-
-
-def _list_add(items: list[Any], other: list[Any]) -> list[Any]:
-    items += other
-    return items
-
-
 MUTATING: Final[Mapping[str, Callable[..., Any]]] = {
-    "aten::append": lambda items, value: (items.append(value), items)[1],
+    "aten::append": lambda items, value: items.append(value),
     "aten::extend": lambda items, other: items.extend(other),
     "aten::insert": lambda items, index, value: items.insert(index, value),
     "aten::pop": lambda items, *rest: items.pop(*rest),
@@ -175,13 +166,13 @@ MUTATING: Final[Mapping[str, Callable[..., Any]]] = {
     "aten::clear": lambda items: items.clear(),
     "aten::reverse": lambda items: items.reverse(),
     "aten::sort": lambda items, reverse=False: items.sort(reverse=reverse),
-    "aten::add_": _list_add,
+    "aten::add_": operator.iadd,
     "aten::_set_item": operator.setitem,
     "aten::Delete": operator.delitem,
-    "aten::update": _update,
+    "aten::update": lambda mapping, other: mapping.update(other),
     "aten::setdefault": lambda mapping, key, value: mapping.setdefault(key, value),
 }
-"""Operators that change a list or a dictionary; the containers are this call's own."""
+"""Operators that change a list or a dictionary, which is always one call's own."""
 
 
 def _size(tensor: Tensor, dim: int | None = None) -> Any:

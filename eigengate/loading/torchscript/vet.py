@@ -16,7 +16,7 @@ MAX_NAME_LENGTH: Final = 500
 _LOAD_HOOKS: Final = frozenset({"__setstate__", "__getstate__", "__del__"})
 _NAMESPACES: Final = frozenset({"aten", "prim"})
 _GLOBALS: Final = re.compile(
-    r"__torch__\.[\w.]+ \w+|torch\._utils _rebuild_\w+|torch\.jit\._pickle \w+|torch \w+|collections OrderedDict"
+    r"__torch__[\w.]* \w+|torch\._utils _rebuild_\w+|torch\.jit\._pickle \w+|torch \w+|collections OrderedDict"
 )
 
 

@@ -154,6 +154,33 @@ def test_dictionary_outputs_are_named_and_optional_inputs_take_their_default():
     assert torch.equal(features, torch.full([2], 2.0))
 
 
+class Containers(nn.Module):
+    """Lists that change while the network runs, one of them an attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shifts = [1, 2]
+
+    def forward(self, x: Tensor) -> Tensor:
+        shifts = self.shifts.copy()
+        shifts[0] = 0
+        shifts.insert(1, 3)
+        self.shifts.append(5)
+        parts = [x.roll(shift, 0) for shift in shifts]
+        parts += [x * len(self.shifts)]
+        parts[0] = parts.pop() + parts[0]
+        names = {"a": x}
+        names["b"] = names["a"] * 2
+        return torch.stack(parts).sum(0) + names["b"]
+
+
+def test_containers_change_within_a_call_and_are_new_in_the_next():
+    program, x = scripted(Containers()), torch.randn(4)
+    expected = (x * 3 + x) + x.roll(3, 0) + x.roll(2, 0) + 2 * x
+    for _ in range(2):
+        torch.testing.assert_close(program({}, x)[0], expected)
+
+
 class TwoInputs(nn.Module):
     def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         return left + right, (left, left * right)
