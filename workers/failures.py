@@ -1,5 +1,7 @@
 """How a run can end badly for reasons the child cannot tell, as the caller will read them."""
 
+import errno
+
 from eigengate.contract import AuditError
 from eigengate.errors import EigengateError
 
@@ -64,6 +66,20 @@ def storage_unavailable(detail: str) -> AuditError:
         title="The stored files could not be fetched",
         detail=f"The worker could not fetch the model and the probe data: {detail}.",
         hint="Submit the audit again; if it happens every time, the worker's store or disk needs a look.",
+        retriable=True,
+    )
+
+
+def machine_trouble(error: OSError) -> AuditError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        code, title = "storage_full", "The worker's disk is full"
+    else:
+        code, title = "worker_trouble", "The worker could not run the audit"
+    return AuditError(
+        code=code,
+        title=title,
+        detail=f"The audit could not be run: {error.strerror or type(error).__name__}.",
+        hint="Submit the audit again later.",
         retriable=True,
     )
 

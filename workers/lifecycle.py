@@ -2,6 +2,7 @@
 
 import logging
 import os
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,9 @@ class Lifecycle:
         try:
             with lease, job_directory(self.work_dir, claim.audit_id) as job:
                 outcome = self._carry_out(claim, job, lease, relay)
+        except OSError as error:  # no room on the disk, no memory for a process: a matter of this machine and moment
+            logger.exception("running %s went wrong", claim.audit_id)
+            outcome = Lost(failures.machine_trouble(error))
         except Exception:
             logger.exception("running %s went wrong", claim.audit_id)
             outcome = Failed(failures.internal("The worker itself failed."))
@@ -98,6 +102,8 @@ class Lifecycle:
             job.place("probe", self.store, claim.probe.sha256)
         except EigengateError as error:
             return Failed(failures.told_by(error))
+        except OSError:  # this machine's trouble, not the store's
+            raise
         except Exception as error:  # a store fails in the words of its own library
             logger.exception("fetching the files of %s went wrong", claim.audit_id)
             return Lost(failures.storage_unavailable(type(error).__name__))
@@ -138,5 +144,5 @@ def _log_end(claim: Claim, end: Exit) -> None:
         end.status,
         f" ({end.breach})" if end.breach else "",
         end.peak_bytes >> 20,
-        f"; it said:\n{end.log}" if end.log else "",
+        f"; it said:\n{textwrap.indent(end.log.strip(), '    | ')}" if end.log.strip() else "",
     )

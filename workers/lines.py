@@ -50,4 +50,6 @@ class Tail:
         del self._kept[: -self._size]
 
     def text(self) -> str:
-        return self._kept.decode("utf-8", errors="replace")
+        """What was kept, without anything that could command a terminal or pass for a line of someone else's."""
+        kept = self._kept.decode("utf-8", errors="replace")
+        return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in kept)

@@ -1,5 +1,6 @@
 """From a bell to exactly one terminal status, whatever happens between."""
 
+import errno
 import threading
 import time
 
@@ -143,6 +144,20 @@ def test_a_stored_file_that_changed_is_not_run(bench):
     audit = bench.audit(audit_id)
     assert audit.error is not None
     assert (audit.status, audit.error.code) == ("failed", "artifact_corrupt")
+
+
+def test_a_full_disk_costs_an_attempt_and_not_the_audit(bench, monkeypatch):
+    audit_id = bench.submit("leave_report()")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("workers.job_directory.materialise", full)
+        bench.lifecycle().run(audit_id)
+        assert (bench.audit(audit_id).status, bench.audit(audit_id).attempt) == ("queued", 1)
+    bench.lifecycle().run(audit_id)
+    assert bench.audit(audit_id).status == "succeeded"
 
 
 def test_a_child_cannot_change_the_stored_file(bench):

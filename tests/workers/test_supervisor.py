@@ -182,6 +182,11 @@ def test_a_flood_on_standard_error_is_only_remembered_by_its_tail(tmp_path):
     assert len(end.log) <= 64 << 10
 
 
+def test_what_a_child_says_cannot_command_a_terminal(tmp_path):
+    end, _ = run("import os; os.write(2, b'\\x1b[2J\\r\\xff done\\n')", tmp_path)
+    assert end.log == "\ufffd[2J\ufffd\ufffd done\n"
+
+
 def test_a_child_told_to_stop_is_killed_at_once_and_blamed_for_nothing(tmp_path):
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
