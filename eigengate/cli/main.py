@@ -1,5 +1,6 @@
 """The ``eigengate`` command."""
 
+from os import environ
 from typing import Annotated
 
 import typer
@@ -14,6 +15,9 @@ from eigengate.cli.ops import ops
 from eigengate.cli.policy import policy
 from eigengate.cli.serve import serve
 from eigengate.cli.worker import worker
+
+# onnxruntime reports model and graph names to its maker from the moment it is imported, unless told before.
+environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 app = typer.Typer(
     name="eigengate",

@@ -8,7 +8,6 @@ from eigengate.cli.client import ServiceClient
 from eigengate.cli.progress import ProgressDisplay
 from eigengate.contract import Audit, AuditConfig, StabilityReport
 from eigengate.errors import EigengateError, InfrastructureError, InputError
-from eigengate.loading.source import read_source
 
 
 def audit_there(url: str, model: Path, probe: Path, config: AuditConfig, console: Console) -> StabilityReport:
@@ -19,7 +18,8 @@ def audit_there(url: str, model: Path, probe: Path, config: AuditConfig, console
         InfrastructureError: the service failed, timed out or cannot be reached.
     """
     for path in (model, probe):
-        read_source(path)
+        if not path.is_file():
+            raise InputError(f"there is no file {str(path)!r}", hint="check the path")
     with ServiceClient(url) as client:
         audit = client.submit(model, probe, config=config.model_dump_json())
         console.print(f"[dim]{audit.id} on {url}[/]")

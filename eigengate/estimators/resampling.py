@@ -55,7 +55,7 @@ def jackknife_interval(functional: Callable[[Tensor], Tensor], n: int, *, device
     weights = torch.full((n,), 1.0 / n, dtype=torch.float64, device=device, requires_grad=True)
     value = functional(weights)
     (gradient,) = torch.autograd.grad(value, weights)
-    return influence_interval(float(value), gradient - gradient.mean())
+    return influence_interval(float(value.detach()), gradient - gradient.mean())
 
 
 def log_jackknife_interval(functional: Callable[[Tensor], Tensor], n: int, *, device: torch.device) -> Interval | None:

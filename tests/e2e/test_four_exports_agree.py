@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
-from support.dense import DenseReference, dense_reference
+from support.eager_reference import DenseReference, dense_reference
 from support.lenet import EXPORTS, Images, LeNet, accuracy, exported, train
 
 import eigengate
