@@ -3,6 +3,7 @@
 import errno
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +111,26 @@ def test_a_deterministic_failure_is_told_by_its_code_and_never_retried(bench, sc
     assert not audit.error.retriable
     assert bench.report(audit_id) is None
     assert list((bench.folder / "work").iterdir()) == []
+
+
+def test_models_that_crash_one_after_another_leak_nothing(bench):
+    lifecycle = bench.lifecycle()
+    held = []
+    for number in range(12):
+        audit_id = bench.submit(f"n = {number}; say(kind='stage', stage='s'); os.kill(os.getpid(), signal.SIGSEGV)")
+        lifecycle.run(audit_id)
+        held.append((len(list(Path("/proc/self/fd").iterdir())), threading.active_count()))
+    assert held[-1] == held[2]  # the first ones open the database's connections
+    assert list((bench.folder / "work").iterdir()) == []
+
+
+def test_two_audits_run_side_by_side_in_one_worker(bench):
+    meet = "open(f'../../{me}', 'w')\nwhile not os.path.exists(f'../../{other}'): time.sleep(0.01)\nleave_report()"
+    lifecycle = bench.lifecycle()
+    audits = [bench.submit(f"me, other = {pair!r}\n{meet}") for pair in (("a", "b"), ("b", "a"))]
+    for thread in [start(lifecycle, audit_id) for audit_id in audits]:
+        thread.join(20)
+    assert [bench.audit(audit_id).status for audit_id in audits] == ["succeeded", "succeeded"]
 
 
 def test_an_audit_over_its_time_limit_fails_as_timeout(bench):
