@@ -1,8 +1,9 @@
 """Which values share memory, so that in-place operators can be turned into functional ones without changing a result.
 
 Every tensor value has *origins*, the pieces of memory it may live in: a fresh result has a new one, a view those of
-its base, a container those of its elements. An in-place operator replaces the value of its argument; that is right
-when nothing else that shares an origin is read afterwards, or when the view can be written back into its base.
+its base, a container those of its elements, a part of a split its own share of the whole. An in-place operator replaces
+the value of its argument; that is right when nothing else that shares an origin is read afterwards, or when the view
+can be written back into its base.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,7 @@ _CARRIERS: Final = frozenset(
         "aten::get",
         "aten::slice",
         "aten::add",
+        "aten::add_",
         "aten::_unwrap_optional",
         "aten::setdefault",
         "aten::update",
@@ -45,6 +47,19 @@ _CARRIERS: Final = frozenset(
 _MEMORYLESS: Final = frozenset(
     {"IntType", "FloatType", "BoolType", "NumberType", "StringType", "NoneType", "DeviceObjType"}
 )
+
+
+Origin = tuple[str, ...]
+"""A piece of memory; a longer tuple is a part of the piece that its beginning names."""
+
+_SPLITS: Final = frozenset(
+    {"aten::chunk", "aten::split", "aten::split_with_sizes", "aten::unbind", "aten::tensor_split"}
+    | {"aten::unsafe_chunk", "aten::unsafe_split", "aten::unsafe_split_with_sizes"}
+)
+
+
+def _overlap(one: frozenset[Origin], other: frozenset[Origin]) -> bool:
+    return any(a[: len(b)] == b[: len(a)] for a in one for b in other)
 
 
 @final
@@ -70,7 +85,8 @@ class _Analysis:
     def __init__(self, network: Network) -> None:
         self.outcome = Aliasing()
         self.kinds: Mapping[str, str] = network.kinds
-        self.origins: dict[str, frozenset[str]] = {}
+        self.origins: dict[str, frozenset[Origin]] = {}
+        self.splits: set[str] = set()
         self.views: dict[str, Node] = {}
         self.last_use: dict[str, int] = {}
         self.position: dict[int, int] = {}
@@ -94,10 +110,10 @@ class _Analysis:
         own = {*block.parameters, *(name for node in block.nodes for name in node.outputs if name not in node.inputs)}
         return (used | set(block.returns)) - own
 
-    def of(self, name: str) -> frozenset[str]:
+    def of(self, name: str) -> frozenset[Origin]:
         if self.kinds.get(name) in _MEMORYLESS:
             return frozenset()
-        return self.origins.setdefault(name, frozenset({name}))
+        return self.origins.setdefault(name, frozenset({(name,)}))
 
     def visit(self, nodes: Sequence[Node]) -> None:
         for node in nodes:
@@ -110,7 +126,7 @@ class _Analysis:
             else:
                 self._pass_on(node)
 
-    def _union(self, names: Sequence[str]) -> frozenset[str]:
+    def _union(self, names: Sequence[str]) -> frozenset[Origin]:
         return frozenset().union(*(self.of(name) for name in names))
 
     def _branch(self, node: Node) -> None:
@@ -135,6 +151,13 @@ class _Analysis:
             self.origins[output] = self.of(name)
 
     def _pass_on(self, node: Node) -> None:
+        if node.operator in _SPLITS:
+            self.splits.update(node.outputs)
+        if node.operator == "prim::ListUnpack" and node.inputs[0] in self.splits:
+            whole = self.of(node.inputs[0])
+            for index, output in enumerate(node.outputs):
+                self.origins[output] = frozenset((*origin, str(index)) for origin in whole)
+            return
         if node.operator in _CARRIERS and any(
             self.kinds.get(name) != "TensorType" for name in (*node.inputs[:1], *node.outputs)
         ):
@@ -148,7 +171,7 @@ class _Analysis:
             name for name, argument in zip(node.inputs, arguments, strict=False) if argument.alias_info is not None
         ]
         for output in node.outputs:
-            self.origins[output] = self._union(aliased) if aliased else frozenset({output})
+            self.origins[output] = self._union(aliased) if aliased else frozenset({(output,)})
         if len(node.outputs) == 1 and aliased and node.operator in WRITE_BACK:
             self.views[node.outputs[0]] = node
 
@@ -169,7 +192,7 @@ class _Analysis:
         later = {
             other
             for other, origins in self.origins.items()
-            if origins & shared and self._is_alive(other, now) and other != target
+            if _overlap(origins, shared) and self._is_alive(other, now) and other != target
         }
         if later - allowed:
             self.outcome.refused.append(node)

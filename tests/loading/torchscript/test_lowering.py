@@ -119,6 +119,19 @@ def test_in_place_changes_that_cannot_be_followed_are_refused(network):
         scripted(network)
 
 
+class ChangedParts(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = (x * 2).chunk(2, 1)
+        first.sigmoid_()
+        second.tanh_()
+        return first * second
+
+
+def test_the_parts_of_a_split_may_change_one_by_one():
+    network, x = ChangedParts(), torch.randn(3, 4)
+    assert torch.equal(scripted(network)({}, x)[0], network(x))
+
+
 class InPlaceInBranchesAndLoops(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         total = torch.zeros_like(x)
