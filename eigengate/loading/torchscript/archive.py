@@ -75,7 +75,7 @@ def sniff(data: bytes) -> ArchiveKind:
         return ArchiveKind.UNREADABLE_ZIP
     if ".data/extern_modules" in names:
         return ArchiveKind.TORCH_PACKAGE
-    if names & {"archive_format", "serialized_exported_program.json"} or "serialized_exported_program.json" in names:
+    if names & {"archive_format", "serialized_exported_program.json"}:
         return ArchiveKind.EXPORTED_PROGRAM
     has_code = any(name.startswith("code/") for name in names)
     if "constants.pkl" in names and has_code:
