@@ -47,6 +47,7 @@ class Sweeper:
         self._ring(older_than=0)
 
     def _sweep_until_ended(self) -> None:
+        self.sweep()
         while not self._ended.wait(self._context.settings.sweep_seconds):
             self.sweep()
 
