@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from service.storage import UploadTooLargeError
 
-SMALL_BODY = 2**20
+SMALL_BODY = 2**16
 
 
 def media_type(request: Request) -> str:
@@ -34,7 +34,7 @@ async def take_in(request: Request, write: Callable[[bytes], None], *, limit: in
 
 
 async def small_body(request: Request) -> bytes:
-    """The whole body, which is text a person may have written."""
+    """The whole body, which is text a person may have written; what it costs to check grows with its length."""
     body = bytearray()
     await take_in(request, body.extend, limit=SMALL_BODY)
     return bytes(body)

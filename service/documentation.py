@@ -63,9 +63,21 @@ def describe(app: FastAPI) -> None:
         components = document.setdefault("components", {}).setdefault("schemas", {})
         for name, schema in definitions.get("$defs", {}).items():
             components.setdefault(name, schema)
+        _forget_framework_errors(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _forget_framework_errors(document: dict[str, Any]) -> None:
+    """FastAPI documents its own error for every parameter; ours are problems, and documented where they can occur."""
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            content = operation["responses"].get("422", {}).get("content", {})
+            if "HTTPValidationError" in str(content):
+                del operation["responses"]["422"]
+    for shape in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(shape, None)
 
 
 _FORM = {

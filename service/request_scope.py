@@ -7,7 +7,7 @@ import time
 from typing import final
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
@@ -55,6 +55,8 @@ class RequestScope:
 
         try:
             await self._app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            logger.info("the client hung up")
         except Exception:
             logger.exception("a request failed")
             if status:

@@ -43,6 +43,7 @@ async def upload_artifact(sha256: Sha256, request: Request, context: ContextOf) 
     "/{sha256}",
     operation_id="checkArtifact",
     summary="Ask whether a file is here",
+    response_class=Response,
     responses={
         200: {"description": "It is.", "headers": _SIZE},
         404: {"description": "It is not."},

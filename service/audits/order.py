@@ -1,7 +1,6 @@
 """What a caller asks for besides the files: configuration, policy and labels, each mistake named by its place."""
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,12 +10,14 @@ from pydantic_core import from_json
 from eigengate.contract import AuditConfig, AuditRequest, Policy
 from eigengate.errors import ConfigError, PolicyError
 from eigengate.gate import load_policy
+from service.audits.policy_text import policy_of_text
 from service.problems import pointer
 from service.refusals import InvalidRequestError, MalformedRequestError
 
-_PRESET = re.compile(rb"\s*(builtin:[a-z0-9_-]+)\s*")
 _SHOWN = 300
 _TOLD = 5
+_MAX_FAULTS = 20
+_MAX_LABELS = 64
 
 
 def request_of_form(model: str, probe: str, fields: Mapping[str, bytes], *, time_limit_s: float) -> AuditRequest:
@@ -41,12 +42,6 @@ def request_of_json(body: bytes, *, time_limit_s: float) -> AuditRequest:
         raise MalformedRequestError("the body is not a JSON object")
     config = _config(values.get("config", {}), time_limit_s)
     return _request({**values, "config": config, "policy": _policy_of_json(values.get("policy"))})
-
-
-def policy_of_text(text: bytes) -> Policy:
-    """The policy in ``text``: TOML, JSON, or the name of a preset such as ``builtin:strict``."""
-    preset = _PRESET.fullmatch(text)
-    return load_policy(preset[1].decode() if preset else text)
 
 
 def _policy_of_json(value: Any) -> Policy | None:
@@ -75,6 +70,9 @@ def _config(values: Any, time_limit_s: float) -> AuditConfig:
 
 
 def _request(values: dict[str, Any]) -> AuditRequest:
+    if isinstance(values.get("labels"), dict) and len(values["labels"]) > _MAX_LABELS:
+        message = f"{len(values['labels'])} labels are more than {_MAX_LABELS}"
+        raise InvalidRequestError(message, context={"errors": [{"pointer": "/labels", "message": message}]})
     try:
         return AuditRequest.model_validate(values)
     except ValidationError as error:
@@ -96,7 +94,7 @@ def _json(field: str, content: bytes) -> Any:
 def _faults(error: ValidationError, shape: type[BaseModel]) -> list[dict[str, str]]:
     return [
         {"pointer": pointer(fault["loc"]), "message": _message(fault["type"], fault["msg"], fault["loc"], shape)}
-        for fault in error.errors(include_url=False, include_input=False, include_context=False)
+        for fault in error.errors(include_url=False, include_input=False, include_context=False)[:_MAX_FAULTS]
     ]
 
 

@@ -149,9 +149,17 @@ class AuditRepository:
 
     def cancel(self, audit_id: str) -> bool:
         """Ask that the audit stop: at once if it is queued, soon if it is running; whether that changed anything."""
-        if self._end(AuditRow.id == audit_id, AuditRow.status == "queued", status="cancelled"):
-            return True
-        return bool(self._change(AuditRow.id == audit_id, AuditRow.status == "running", status="cancelling"))
+        waits = AuditRow.status == "queued"
+        stopped = update(AuditRow).where(AuditRow.id == audit_id, AuditRow.status.in_(("queued", "running")))
+        stopped = stopped.values(
+            version=AuditRow.version + 1,
+            status=case((waits, "cancelled"), else_="cancelling"),
+            finished_at=case((waits, now_ms()), else_=None),
+        )
+        status = self._session.scalar(stopped.returning(AuditRow.status), execution_options=_PASS_BY)
+        if status == "cancelled":
+            self._append(audit_id, FinishedEvent(status=status))
+        return status is not None
 
     def delete(self, audit_id: str) -> tuple[str, ...]:
         """Delete the audit with its events and report; digests of the files it used, none if there is no such audit."""

@@ -75,7 +75,7 @@ async def submit_audit(request: Request, context: ContextOf, prefer: Prefer = No
 async def _submit_form(request: Request, context: Context) -> StoredAudit:
     with context.staging.file() as model, context.staging.file() as probe:
         form = IncomingForm(request.headers["content-type"], {"model": model, "probe": probe})
-        limit = 2 * context.settings.max_upload_bytes + 4 * SMALL_BODY
+        limit = 2 * context.settings.max_upload_bytes + 8 * SMALL_BODY
         await take_in(request, form.write, limit=limit)
         return await run_in_threadpool(operations.submit_files, context, form, model, probe)
 
@@ -90,7 +90,9 @@ def list_audits(
     context: ContextOf,
     status: AuditStatus | None = None,
     verdict: VerdictOutcome | None = None,
-    label: Annotated[list[str] | None, Query(description="`key:value`; all of several must match.")] = None,
+    label: Annotated[
+        list[str] | None, Query(max_length=16, description="`key:value`; all of several must match.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
 ) -> Response:

@@ -2,7 +2,7 @@
 
 from eigengate.contract import Policy, Verdict
 from eigengate.gate import judge, load_policy
-from service.audits.order import policy_of_text
+from service.audits.policy_text import policy_of_text
 from service.audits.repository import AuditRepository
 from service.context import Context
 from service.reports import operations as reports

@@ -120,7 +120,8 @@ def test_the_list_can_be_filtered(client, hand, submit):
     [
         ("limit=0", "limit"), ("limit=201", "limit"), ("limit=x", "limit"), ("status=done", "status"),
         ("verdict=maybe", "verdict"), ("cursor=", "cursor"), ("cursor=zzz", "cursor"), ("cursor=%00", "cursor"),
-        ("cursor=MTph", "cursor"), ("cursor=" + "A" * 4000, "cursor"), ("label=branch", "label"), ("label=a:%00", "label"),
+        ("cursor=MTph", "cursor"), ("cursor=" + "A" * 4000, "cursor"), ("label=branch", "label"),
+        ("label=a:%00", "label"),
     ],
 )  # fmt: skip
 def test_a_senseless_query_is_refused_with_its_name(shared_client, query, name):

@@ -36,7 +36,7 @@ def audits(database):
 class Audits:
     """Each call is one transaction of its own, as for separate processes."""
 
-    def __init__(self, database, lease=LeaseTerms()):
+    def __init__(self, database, lease=None):
         self.database, self.lease = database, lease
 
     def __getattr__(self, name):

@@ -44,7 +44,8 @@ def test_the_json_report_is_what_was_recorded_and_tagged_by_its_digest(client, a
     ("accept", "form"),
     [
         (None, "json"), ("*/*", "json"), ("application/json", "json"), ("application/*", "json"), (BROWSER, "html"),
-        ("text/*", "html"), ("text/markdown", "markdown"), ("application/xml", "junit"), ("application/sarif+json", "sarif"),
+        ("text/*", "html"), ("text/markdown", "markdown"), ("application/xml", "junit"),
+        ("application/sarif+json", "sarif"),
         ("text/html;q=0.1, text/markdown;q=0.9", "markdown"), ("application/json;q=0, */*", "html"),
         ("TEXT/HTML; charset=utf-8", "html"), ("image/png, text/html;q=0.2", "html"),
     ],
@@ -131,7 +132,7 @@ def test_a_report_that_was_not_judged_has_no_forms_of_a_verdict(client, app, han
     ("policy", "outcome"),
     [
         (LOOSE, "pass"), (TIGHT, "fail"),
-        (json.dumps({"condition": [{"id": "a", "metric": "hessian.lambda_max", "op": "<=", "threshold": 1e-9}]}), "fail"),
+        (json.dumps({"condition": [{"id": "a", "metric": "ntk.trace", "op": "<=", "threshold": 1e-9}]}), "fail"),
     ],
 )  # fmt: skip
 def test_a_stored_report_is_judged_under_another_policy(client, audited, report, policy, outcome):
@@ -178,12 +179,14 @@ def test_the_baseline_must_have_a_report(client, submit, audited):
     assert (unfinished.status_code, unfinished.json()["code"]) == (409, "audit_not_finished")
 
 
-@pytest.mark.parametrize("policy", ["[", "{", "mood = 1", "builtin:x", "/etc/passwd", "\xff", "[" * 3000])
+@pytest.mark.parametrize(
+    "policy", ["[", "{", "mood = 1", "builtin:x", "/etc/passwd", "\xff", "[" * 60_000, "a" + ".a" * 30_000 + " = 1"]
+)
 def test_a_senseless_policy_is_refused(client, audited, policy):
     answer = client.post(f"/v1/audits/{audited}/verdict", content=policy.encode("latin-1"))
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_policy")
 
 
 def test_a_huge_policy_is_refused(client, audited):
-    answer = client.post(f"/v1/audits/{audited}/verdict", content=b"#" * (2**20 + 1))
+    answer = client.post(f"/v1/audits/{audited}/verdict", content=b"#" * (2**16 + 1))
     assert (answer.status_code, answer.json()["code"]) == (413, "upload_too_large")

@@ -212,6 +212,9 @@ POLICIES = [
     ('extends = "builtin:nothing"', "/extends"),
     ('extends = "../../etc/passwd"', "/extends"),
     ("condition = [", ""),
+    ("[" * 50_000, ""),
+    ("a" + ".a" * 30_000 + " = 1", None),
+    ("mode: inspect", ""),
     ("{", ""),
     ("builtin:nothing", None),
     ("\x00\x01", ""),
@@ -228,7 +231,16 @@ def test_a_senseless_policy_is_refused_with_the_place_of_its_mistake(client, pol
 
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize(
-    "labels", ['{"a b": "c"}', '{"a": 1}', '["a"]', '{"a": "' + "x" * 256 + '"}', '{"' + "k" * 64 + '": "v"}', "{"]
+    "labels",
+    [
+        '{"a b": "c"}',
+        '{"a": 1}',
+        '["a"]',
+        '{"a": "' + "x" * 256 + '"}',
+        '{"' + "k" * 64 + '": "v"}',
+        "{",
+        json.dumps({str(n): "" for n in range(65)}),
+    ],
 )
 def test_senseless_labels_are_refused(client, labels):
     refused(client.post("/v1/audits", **form(labels=labels)), 422, "invalid_request")
@@ -242,7 +254,7 @@ def test_senseless_labels_are_refused(client, labels):
         ({"probe": uploads.NPZ}, "/model"),
         ({"model": uploads.ONNX, "probe": uploads.NPZ, "extra": b"x"}, "/extra"),
         ([("model", uploads.ONNX), ("model", uploads.ONNX), ("probe", uploads.NPZ)], "/model"),
-        ({"model": uploads.ONNX, "probe": uploads.NPZ, "config": b" " * (2**20 + 1)}, "/config"),
+        ({"model": uploads.ONNX, "probe": uploads.NPZ, "config": b" " * (2**16 + 1)}, "/config"),
     ],
 )
 def test_a_form_of_other_parts_is_refused(client, files, pointer):
@@ -260,10 +272,10 @@ def test_a_form_of_other_parts_is_refused(client, files, pointer):
         ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\nab'),
         ("multipart/form-data; boundary=" + "x" * 500, b"--x"),
         ("multipart/form-data; boundary=x", b"--x\r\n" + b"A: b\r\n" * 1000 + b"\r\n--x--"),
-        ("multipart/form-data; boundary=x", b"--x\r\nA: " + b"b" * 2**20 + b"\r\n\r\n--x--"),
+        ("multipart/form-data; boundary=x", b"--x\r\nA: " + b"b" * 50_000 + b"\r\n\r\n--x--"),
         ("application/json", b"{"),
         ("application/json", b"[]"),
-        ("application/json", b"[" * 100_000),
+        ("application/json", b"[" * 60_000),
         ("application/json", b'{"model": "\xff"}'),
         ("application/json", b'{"model": "\\ud800"}'),
     ],
@@ -295,7 +307,7 @@ def test_a_request_that_announces_too_much_is_refused_before_it_is_read(client):
 @pytest.mark.usefixtures("nothing_left")
 def test_an_epilogue_counts_too(client):
     request = client.build_request("POST", "/v1/audits", files={"model": b"x"})
-    body = b"".join(request.stream) + bytes(5 * 2**20)
+    body = b"".join(request.stream) + bytes(2**20)
     answer = client.post("/v1/audits", headers={"Content-Type": request.headers["content-type"]}, content=body)
     refused(answer, 413, "upload_too_large")
 

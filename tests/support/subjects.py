@@ -150,7 +150,7 @@ def attention(seed: int = 0) -> nn.Module:
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def classes(n: int, count: int = 3, seed: int = 0) -> Tensor:
