@@ -8,8 +8,11 @@ from eigengate.operators import JacobianOperator, Subject
 
 
 def output_hessian_root(subject: Subject, logits: Float[Tensor, "n C"]) -> Float[Tensor, "n C C"]:
-    """L_i^½ for every sample, float64."""
-    values, vectors = torch.linalg.eigh(subject.loss.output_hessian(logits.double(), _double(subject.y)))
+    """L_i^½ for every sample, float64; NaN if one is not finite."""
+    L = subject.loss.output_hessian(logits.double(), _double(subject.y))
+    if not bool(torch.isfinite(L).all()):
+        return torch.full_like(L, torch.nan)
+    values, vectors = torch.linalg.eigh(L)
     return torch.matmul(vectors * values.clamp_min(0).sqrt().unsqueeze(1), vectors.mT)
 
 

@@ -61,7 +61,7 @@ class GaussNewton(Diagnostic):
             gram = None
         if gram is None or len(gram) > _DENSE_GRAM:
             return _estimated(context)
-        spectra = Spectra.of_grams(gram.unsqueeze(0), columns=context.space.dimension, dtype=context.subject.x.dtype)
+        spectra = Spectra.of_grams(gram.unsqueeze(0), columns=context.space.dimension, dtype=context.subject.dtype)
         if (outcome := spectra.outcomes[0]) != "ok":
             return self.nothing(outcome, "zero matrix" if outcome == "not_applicable" else "not finite")
         return Findings.of(

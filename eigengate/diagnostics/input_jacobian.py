@@ -35,7 +35,7 @@ class InputJacobian(Diagnostic):
         inputs = context.sweep.inputs
         if inputs is None:
             return self.nothing("not_applicable", "the analysed input is not a floating point tensor")
-        spectra = Spectra.of_grams(inputs.grams, columns=inputs.dimension, dtype=context.subject.x.dtype)
+        spectra = Spectra.of_grams(inputs.grams, columns=inputs.dimension, dtype=context.subject.dtype)
         summaries = singular_summaries(spectra)
         measurements, values = sample_measurements(
             _SUMMARIES, summaries, spectra.outcomes, context=context, method=_METHOD

@@ -47,7 +47,8 @@ class NeuralTangentKernel(Diagnostic):
 
     For f(x) = Wx, K = C·XXᵀ and Θ = XXᵀ ⊗ I. ``target_alignment`` is the centred kernel alignment with given targets
     (one-hot for classes). ``index.training`` = log10(λ_max(K_T)/mean λ(K_T)); ``index.training_typical`` =
-    log10(n/e^H). Sampling intervals are those of the infinitesimal jackknife, where a quantity is smooth in the samples' weights.
+    log10(n/e^H). Sampling intervals are those of the infinitesimal jackknife, for quantities that are smooth in the
+    samples' weights.
     """
 
     name: ClassVar[str] = "ntk"
@@ -63,7 +64,7 @@ class NeuralTangentKernel(Diagnostic):
             return self.nothing("out_of_budget", error.detail)
         if kernel is None:
             return self.nothing("not_applicable", "the network has no trainable parameters")
-        dtype = context.subject.x.dtype
+        dtype = context.subject.dtype
         spectra = [
             eigenvalue_spectrum("ntk", _eigenvalues(kernel.traced, dtype).energies[0]),
             eigenvalue_spectrum("ntk_relative", _eigenvalues(kernel.scaled_traced, dtype).energies[0]),

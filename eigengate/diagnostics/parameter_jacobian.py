@@ -56,7 +56,7 @@ class ParameterJacobian(Diagnostic):
             return self.nothing("out_of_budget", error.detail)
         if kernel is None:
             return self.nothing("not_applicable", "the network has no trainable parameters")
-        P, dtype = kernel.dimension, context.subject.x.dtype
+        P, dtype = kernel.dimension, context.subject.dtype
         spectra = Spectra.of_grams(kernel.blocks, columns=P, dtype=dtype)
         scaled = Spectra.of_grams(kernel.scaled_blocks, columns=P, dtype=dtype)
         measurements, values = sample_measurements(

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eigengate.contract import Interval, Outcome
-from eigengate.estimators.orthonormal import orthonormal_range, project_out
+from eigengate.estimators.orthonormal import ROUNDING, orthonormal_range, project_out
 from eigengate.estimators.probe_vectors import gaussian
 from eigengate.estimators.resampling import LEVEL
 from eigengate.operators import LinearOperator
@@ -102,7 +102,7 @@ def lanczos(
     random = gaussian(A, 1, generator)
     block = random if start is None else torch.cat([start.to(A.dtype), random], dim=1)
     krylov = _Krylov(A, block, max_basis=max(max_basis, 3 * (block.shape[1] + ends.count)))
-    tolerance = max(tolerance, 8 * torch.finfo(A.dtype).eps)
+    tolerance = max(tolerance, ROUNDING * torch.finfo(A.dtype).eps)
     while True:
         krylov.step(generator)
         theta, _, residuals = krylov.ritz()
@@ -149,7 +149,7 @@ class _Krylov:
         self._T[:, -self._last :] = projection.double()
         self._T[-self._last :, :] = projection.double().mT
         room = self._A.shape[0] - self.basis.shape[1]
-        floor = self._eps * max(float(projection.norm()), float(self._T.norm()), torch.finfo(torch.float64).tiny)
+        floor = ROUNDING * self._eps * max(float(projection.norm()), float(self._T.norm()), torch.finfo(torch.float64).tiny)
         following, coupling = orthonormal_range(W, self.basis, floor=floor)
         self._next = following[:, :room]
         self._coupling = coupling.double()
@@ -183,7 +183,7 @@ class _Krylov:
 
         def take(order: list[int]) -> Eigenpairs:
             # No residual is known better than the products are rounded.
-            floor = self._eps * theta.abs().max()
+            floor = ROUNDING * self._eps * theta.abs().max()
             vectors = self.basis @ S[:, order].to(self.basis.dtype)
             return Eigenpairs(theta[order], vectors, residuals[order].clamp_min(floor))
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from eigengate.estimators.orthonormal import project_out
+from eigengate.estimators.orthonormal import ROUNDING, project_out
 from eigengate.estimators.probe_vectors import rademacher
 from eigengate.estimators.spectral_measure import SpectralMeasure
 from eigengate.operators import LinearOperator
@@ -47,7 +47,7 @@ def tridiagonalize(A: LinearOperator, start: Float[Tensor, " N"], *, num_steps: 
         diagonal.append(projection[-1, 0].double())
         norm = W.norm()
         scale = torch.stack(diagonal).abs().max()
-        if step == num_steps - 1 or float(norm) <= torch.finfo(A.dtype).eps * float(scale):
+        if step == num_steps - 1 or float(norm) <= ROUNDING * torch.finfo(A.dtype).eps * float(scale):
             break
         off_diagonal.append(norm.double())
         basis = torch.cat([basis, W / norm], dim=1)

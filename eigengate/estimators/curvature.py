@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, Self, final
+from typing import Final, final
 
 import torch
 from jaxtyping import Float
@@ -32,7 +32,7 @@ class Bounded:
     method: str
     outcome: Outcome = "ok"
 
-    def mapped(self, function: Callable[[float], float]) -> Self:
+    def mapped(self, function: Callable[[float], float]) -> "Bounded":
         """A monotone function of the number and of its interval's ends."""
         interval = self.interval
         if interval is not None:

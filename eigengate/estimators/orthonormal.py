@@ -1,8 +1,13 @@
 """Orthonormal bases that survive rounding."""
 
+from typing import Final
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+# Rounding of a product and its projections, in units of eps times the matrix' norm.
+ROUNDING: Final = 16
 
 
 def project_out(basis: Float[Tensor, "N m"], W: Float[Tensor, "N k"]) -> tuple[Tensor, Tensor]:
@@ -21,8 +26,10 @@ def orthonormal_range(
     Args:
         W: Columns, orthogonal to the basis up to rounding.
         basis: Orthonormal columns.
-        floor: Directions of W with a singular value not above it are dropped.
+        floor: Directions of W with a singular value not above it are dropped; all of them where W is not finite.
     """
+    if not bool(torch.isfinite(W).all()):
+        return W[:, :0], torch.zeros(0, W.shape[1], dtype=W.dtype, device=W.device)
     U, S, Vh = torch.linalg.svd(W, full_matrices=False)
     kept = floor < S
     directions, _ = project_out(basis, U[:, kept])

@@ -20,6 +20,6 @@ def activation_floats(subject: Subject) -> int:
 
 def batches(subject: Subject, *, memory_budget_bytes: int) -> tuple[torch.Tensor, ...]:
     """Row indices of the probe set in equal batches whose derivative passes fit into the budget."""
-    per_sample = _COPIES * max(activation_floats(subject), subject.x[0].numel()) * subject.x.element_size()
+    per_sample = _COPIES * max(activation_floats(subject), subject.x[0].numel()) * subject.dtype.itemsize
     size = max(1, min(subject.n, memory_budget_bytes // max(per_sample, 1)))
     return torch.split(torch.arange(subject.n, device=subject.x.device), size)

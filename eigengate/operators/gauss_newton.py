@@ -47,7 +47,7 @@ class GaussNewtonOperator(LinearOperator):
     @property
     def signature(self) -> Signature:
         P = self.space.dimension
-        return Signature(P, P, self.subject.x.dtype, self.subject.x.device, is_self_adjoint=True, is_psd=True)
+        return Signature(P, P, self.subject.dtype, self.subject.x.device, is_self_adjoint=True, is_psd=True)
 
     def _matmat(self, X: Float[Tensor, "P k"]) -> Float[Tensor, "P k"]:
         total = torch.zeros_like(X)

@@ -51,7 +51,7 @@ class HessianOperator(LinearOperator):
     @property
     def signature(self) -> Signature:
         P = self.space.dimension
-        return Signature(P, P, self.subject.x.dtype, self.subject.x.device, is_self_adjoint=True)
+        return Signature(P, P, self.subject.dtype, self.subject.x.device, is_self_adjoint=True)
 
     def _matmat(self, X: Float[Tensor, "P k"]) -> Float[Tensor, "P k"]:
         space = self.space

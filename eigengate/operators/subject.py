@@ -39,6 +39,12 @@ class Subject:
         return int(self.x.shape[0])
 
     @property
+    def dtype(self) -> torch.dtype:
+        """The floating point type of the computation; inputs may be integers, and networks may have no parameters."""
+        floating = [tensor.dtype for tensor in (*self.params.values(), *self.inputs) if tensor.is_floating_point()]
+        return floating[0] if floating else torch.get_default_dtype()
+
+    @property
     def params(self) -> dict[str, Tensor]:
         return self.model.params
 

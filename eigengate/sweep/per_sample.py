@@ -43,7 +43,7 @@ def parameter_jacobians(
 
 
 def _basis(subject: Subject, outputs: int) -> Tensor:
-    return torch.eye(outputs, dtype=subject.x.dtype, device=subject.x.device)
+    return torch.eye(outputs, dtype=subject.dtype, device=subject.x.device)
 
 
 def _over_samples(jacobian: SampleJacobian, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

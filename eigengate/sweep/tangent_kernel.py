@@ -76,12 +76,12 @@ class _Plan:
     @classmethod
     def of(cls, subject: Subject, outputs: int, memory_budget_bytes: int) -> "_Plan":
         sizes = ParameterSpace.of(subject.params).sizes
-        floats = memory_budget_bytes // _TILE_SHARE // subject.x.element_size()
+        floats = memory_budget_bytes // _TILE_SHARE // subject.dtype.itemsize
         largest = outputs * max(sizes.values(), default=0)
         tile = subject.n if subject.n * largest <= floats else floats // 2 // largest
         if tile == 0:
             raise BudgetExceededError(
-                f"the {outputs} gradients of one sample by one tensor take {largest * subject.x.element_size():,} "
+                f"the {outputs} gradients of one sample by one tensor take {largest * subject.dtype.itemsize:,} "
                 f"bytes, more than an eighth of the memory budget of {memory_budget_bytes:,} bytes",
                 hint="raise memory_budget_bytes, or exclude large tensors with parameters.exclude",
             )

@@ -1,0 +1,130 @@
+"""What cannot be measured is null with a reason, and never NaN."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from eigengate.contract import AuditConfig
+from eigengate.diagnostics import Context
+from eigengate.diagnostics.ntk import NeuralTangentKernel
+from eigengate.operators import CrossEntropy, Subject
+from tests.support.measuring import SPECTRAL, measured
+from tests.support.subjects import classes, functional_model, mlp, normal, small_subject, subject_of
+
+
+def outcome(found, name: str) -> tuple[str, str]:
+    measurement = found[name]
+    assert measurement.value is None
+    return measurement.outcome, measurement.detail
+
+
+def test_a_dead_network_has_no_gain_that_a_gate_could_pass():
+    module = mlp(activation=nn.ReLU)
+    with torch.no_grad():
+        module[0].bias.fill_(-100)
+    found = measured(subject_of(module, normal(4, 6), classes(4)))
+    assert outcome(found, "input_jacobian.operator_norm")[0] == "not_applicable"
+    assert outcome(found, "input_jacobian.spectral_entropy")[0] == "not_applicable"
+    assert "do not differ" in outcome(found, "index.forward")[1]
+    assert outcome(found, "index.gmsi")[0] == "not_applicable"
+    assert "forward is missing" in found["index.gmsi"].detail
+
+
+def test_one_sample_without_gain_leaves_the_norms_but_not_the_logarithm():
+    module = nn.Sequential(nn.ReLU(), nn.Linear(2, 2)).double()
+    x = torch.tensor([[1.0, 2.0], [3.0, 1.0], [-1.0, -1.0]], dtype=torch.float64)
+    found = measured(subject_of(module, x, classes(3, 2)))
+    assert found["input_jacobian.operator_norm"].summary.n == 3
+    assert found["input_jacobian.operator_norm"].summary.min == 0
+    assert found["input_jacobian.spectral_entropy"].summary.n == 2
+    assert "undefined for 1 of 3 samples" in found["input_jacobian.spectral_entropy"].detail
+    assert "1 of 3 samples have no gain" in outcome(found, "index.forward")[1]
+
+
+def test_a_network_without_parameters_still_has_an_input_jacobian():
+    found = measured(subject_of(nn.Tanh(), normal(4, 3), classes(4)))
+    assert found["input_jacobian.operator_norm"].outcome == "ok"
+    for name in ("parameter_jacobian.operator_norm", "ntk.trace", "gauss_newton.lambda_max", "hessian.lambda_max"):
+        assert outcome(found, name) == ("not_applicable", "the network has no trainable parameters")
+
+
+def test_infinite_outputs_are_non_finite_and_not_nan():
+    module = mlp()
+    with torch.no_grad():
+        module[2].weight.fill_(torch.inf)
+    found = measured(subject_of(module, normal(4, 6), classes(4)))
+    for name in ("input_jacobian.operator_norm", "ntk.operator_norm", "hessian.lambda_max", "model.loss"):
+        assert outcome(found, name)[0] == "non_finite", name
+
+
+def test_without_labels_accuracy_and_alignment_are_not_applicable():
+    found = measured(subject_of(mlp(), normal(4, 6)))
+    assert outcome(found, "model.accuracy")[0] == "not_applicable"
+    assert outcome(found, "ntk.target_alignment") == ("not_applicable", "the probe data has no targets")
+    assert found["index.gmsi"].outcome == "ok"
+
+
+def test_equal_probe_samples_have_no_natural_unit():
+    x = normal(1, 6).expand(4, 6).clone()
+    found = measured(subject_of(mlp(), x, classes(4)))
+    assert "do not differ" in outcome(found, "index.forward")[1]
+    assert found["probe.input_spread"].value == 0
+
+
+class Embedding(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(7, 4)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.head(self.table(tokens).tanh().mean(dim=1))
+
+
+def test_integer_inputs_have_no_jacobian_but_everything_else():
+    model = functional_model(Embedding().double())
+    subject = Subject(model, (classes(20, 7).reshape(5, 4),), classes(5), True, CrossEntropy())
+    found = measured(subject)
+    assert "not a floating point tensor" in outcome(found, "input_jacobian.operator_norm")[1]
+    assert found["parameter_jacobian.operator_norm"].outcome == "ok"
+    assert found["hessian.lambda_max"].outcome == "ok"
+
+
+def test_a_kernel_beyond_the_budget_is_out_of_budget_and_the_rest_goes_on():
+    subject = subject_of(nn.Sequential(nn.Linear(64, 400), nn.Tanh(), nn.Linear(400, 3)), normal(3, 64), classes(3))
+    config = AuditConfig(quantities=SPECTRAL, memory_budget_bytes=2**20)
+    context = Context(subject=subject, config=config)
+    found = {m.name: m for m in NeuralTangentKernel().measure(context).measurements}
+    assert outcome(found, "ntk.operator_norm")[0] == "out_of_budget"
+    assert "more than an eighth of the memory budget" in found["ntk.operator_norm"].detail
+
+
+def test_beyond_the_dense_limit_the_curvature_is_estimated_within_its_intervals(monkeypatch):
+    subject = small_subject("mlp", n=6)
+    exact = measured(subject)
+    monkeypatch.setattr("eigengate.diagnostics._context.DENSE_HESSIAN", 50)
+    found = measured(subject)
+    for name in ("lambda_max", "lambda_min", "trace", "negative_mass", "relative_lambda_max", "relative_trace"):
+        ours, truth = found[f"hessian.{name}"], exact[f"hessian.{name}"].value
+        assert not ours.exact
+        assert ours.outcome == "ok"
+        assert ours.error.numerical.low <= truth <= ours.error.numerical.high
+        if "lambda" in name:
+            assert ours.value == pytest.approx(truth, rel=1e-4)
+    assert found["hessian.lambda_max"].error.sampling is not None
+    assert found["index.curvature"].error.numerical.high > found["index.curvature"].value
+    assert not found["index.gmsi"].exact
+
+
+def test_gauss_newton_without_a_stored_kernel_is_estimated_from_products():
+    # n C = 240 rows: Θ would take 460 kB, more than a quarter of the budget.
+    subject = subject_of(mlp(), normal(80, 6), classes(80))
+    tight = AuditConfig(quantities=SPECTRAL, memory_budget_bytes=2**20)
+    exact, estimated = measured(subject), measured(subject, tight)
+    for name in ("gauss_newton.lambda_max", "gauss_newton.trace"):
+        assert exact[name].exact
+        assert not estimated[name].exact
+        interval = estimated[name].error.numerical
+        assert interval.low <= exact[name].value <= interval.high
+    assert outcome(estimated, "gauss_newton.condition_number")[0] == "out_of_budget"
+    assert estimated["ntk.operator_norm"].value == pytest.approx(exact["ntk.operator_norm"].value, rel=1e-12)
