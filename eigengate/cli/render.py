@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -30,12 +31,13 @@ _COLOURS = {"pass": "green", "warn": "yellow", "fail": "red", "indeterminate": "
 
 
 def headline_table(report: StabilityReport) -> Table:
-    """The numbers to look at first; those that were not measured say why."""
-    table = Table(title="Stability", title_justify="left", title_style="bold")
+    """The numbers to look at first; those that were not measured say why. Methods and the rest are in the report."""
+    table = Table(title="Stability", title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("Measurement", no_wrap=True)
     table.add_column("Value", justify="right", no_wrap=True)
-    for column in ("Numerical error", "Sampling error", "Method"):
-        table.add_column(column, style="dim")
+    table.add_column("Unit", style="dim", min_width=11, overflow="fold")
+    table.add_column("Error", style="dim", overflow="fold")
+    table.add_column("Sampling 95 %", style="dim", no_wrap=True)
     measured = {measurement.name: measurement for measurement in report.measurements}
     for name in HEADLINES:
         if name in measured:
@@ -48,35 +50,38 @@ def _headline(found: Measurement) -> Iterable[Text]:
     if found.value is None:
         yield plain(found.outcome.replace("_", " "), "yellow")
     else:
-        yield plain(f"{number(found.value)} {found.unit}".strip(), "bold")
+        yield plain(number(found.value), "bold")
+    yield plain(found.unit if found.value is not None else "")
     numerical, sampling = found.error.numerical, found.error.sampling
-    width = interval(numerical.low, numerical.high) if numerical else ""
-    yield plain(width or ("exact" if found.exact else ""))
+    if found.exact or numerical is None:
+        yield plain("exact" if found.exact else "")
+    else:
+        yield plain(interval(numerical.low, numerical.high))
     yield plain(interval(sampling.low, sampling.high) if sampling else "")
-    yield plain(found.method)
 
 
 def verdict_table(verdict: Verdict) -> RenderableType:
-    """The outcome in a word and a sentence, every condition worst first, and advice on what did not pass."""
-    conditions = worst_first(verdict.conditions)
-    table = Table()
-    table.add_column("Status", no_wrap=True)
-    table.add_column("Condition", overflow="fold")
-    for column in ("Metric", "Expected", "Actual", "Finding"):
+    """The outcome in a sentence, every condition worst first, and what to do about those that did not pass."""
+    judged = [result for result in worst_first(verdict.conditions) if result.status not in ("skipped", "off")]
+    unjudged = [result for result in verdict.conditions if result.status in ("skipped", "off")]
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("", "Condition", "Metric", "Expected", "Actual"):
         table.add_column(column, overflow="fold")
-    for result in conditions:
+    for result in judged:
         table.add_row(*_condition(result))
-    advice = [
-        plain(f"  {result.id}: ", "bold") + plain(result.advice)
-        for result in conditions
-        if result.advice and result.effect not in (None, "pass")
-    ]
     return Group(
         banner(verdict),
-        *([table] if conditions else []),
-        *([plain("What to do", "bold"), *advice] if advice else []),
+        *([table] if judged else []),
+        *(_finding(result) for result in judged if result.effect not in (None, "pass")),
+        *(plain(f"not judged: {result.id}: {result.message}", "dim") for result in unjudged),
         *(plain("note: ", "bold yellow") + plain(warning) for warning in verdict.warnings),
     )
+
+
+def _finding(result: ConditionResult) -> Text:
+    """Why a condition did not pass, and what to do about it."""
+    advice = plain(f"\n    what to do: {result.advice}", "dim") if result.advice else plain("")
+    return plain(f"  {result.id}: ", "bold") + plain(result.message) + advice
 
 
 def banner(verdict: Verdict) -> Text:
@@ -93,4 +98,3 @@ def _condition(result: ConditionResult) -> Iterable[Text]:
     yield plain(result.metric)
     yield plain(result.expected)
     yield plain(f"{number(result.actual)} {interval(result.low, result.high)}".strip())
-    yield plain(result.message)

@@ -101,7 +101,7 @@ def test_the_table_shows_the_worst_first_with_interval_and_advice(files):
     report, policy = files("r.json", make_report()), files("p.toml", POLICY.format(limit=1.0, level="error"))
     output = run(report, "--policy", policy).stdout
     assert "3.6 [3.564, 3.636]" in output
-    assert "sharp: look at the learning rate" in output
+    assert "what to do: look at the learning rate" in output
     assert output.index("sharp") < output.index("worse")
     assert "\x1b" not in output
 

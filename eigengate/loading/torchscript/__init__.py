@@ -6,6 +6,7 @@ lifted into a plain graph (``lift``, ``ir``), compiled into closures (``emit``, 
 ``allowed`` does not admit.
 """
 
+from eigengate.loading.torchscript.allowed import supported_operators
 from eigengate.loading.torchscript.archive import ArchiveKind, is_torchscript, sniff
 from eigengate.loading.torchscript.program import TorchScriptProgram
 from eigengate.loading.torchscript.reader import lower, read_torchscript
@@ -19,4 +20,5 @@ __all__ = [
     "lower",
     "read_torchscript",
     "sniff",
+    "supported_operators",
 ]

@@ -133,3 +133,10 @@ def refusal(operator: str, overload: torch._ops.OpOverload | None = None) -> str
     if overload is not None and any(argument.is_out for argument in overload._schema.arguments):
         return "operators that write into an argument are not supported"
     return None
+
+
+def supported_operators() -> tuple[str, ...]:
+    """Qualified names of every operator that may run in at least one of its overloads, sorted."""
+    names = {schema.name for schema in torch._C._jit_get_all_schemas() if schema.name.startswith("aten::")}
+    # An in-place operator runs as its functional form, so that one name stands for both.
+    return tuple(sorted(name for name in names if not name.endswith("_") and refusal(name) is None))
