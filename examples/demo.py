@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from digits import accuracy, digits, export, train
-from eigengate.cli.render import headline_table, verdict_table
 from rich.console import Console
 from rich.rule import Rule
 
+from digits import accuracy, digits, export, train
 from eigengate.cli.client import ServiceClient
 from eigengate.cli.progress import ProgressDisplay
+from eigengate.cli.render import headline_table, verdict_table
 from eigengate.errors import ServiceError
 
 console = Console()

@@ -93,7 +93,8 @@ def entropy(masses: Float[Tensor, "n r"]) -> Float[Tensor, " n"]:
     """−Σ p ln p of masses normalised to one per row, 0 ln 0 = 0; NaN where all are zero."""
     p = masses / masses.sum(dim=1, keepdim=True)
     # Rounding can leave −0 or −1e-17 for a single mass.
-    return torch.special.entr(p).sum(dim=1).clamp_min(0) + 0.0
+    entropies: Tensor = torch.special.entr(p).sum(dim=1)
+    return entropies.clamp_min(0) + 0.0
 
 
 def singular_summaries(spectra: Spectra) -> dict[str, Float[Tensor, " n"]]:

@@ -46,14 +46,16 @@ class DerivativeExam:
         errors = torch.stack([(self._quotient(u, x, step * v) / step - ours).norm(dim=0) for step in _STEPS])
         size = ours.norm(dim=0)
         # A sample on which the network is flat has nothing to be relative to; then the others give the measure.
-        return errors.min(dim=0).values / size.clamp_min(1e-3 * float(size.max())).clamp_min(1e-12)
+        best: Tensor = errors.min(dim=0).values
+        return best / size.clamp_min(1e-3 * float(size.max())).clamp_min(1e-12)
 
     def _quotient(self, u: Tensor, x: Tensor, step: Tensor) -> Tensor:
         """⟨uᵢ, fᵢ(x + s) − fᵢ(x − s)⟩ / 2 [k, n], corrected for the step that float32 really took."""
         ahead, behind = x + step, x - step
-        taken = (ahead.double() - behind.double()).norm() / (2 * step.double().norm())
+        taken = float((ahead.double() - behind.double()).norm() / (2 * step.double().norm()))
         f_ahead, f_behind = (self.model.witness(self._with(end)).double() for end in (ahead, behind))
-        return (u * (f_ahead - f_behind)).sum(-1) / (2 * taken)
+        difference: Tensor = u * (f_ahead - f_behind)
+        return difference.sum(-1) / (2 * taken)
 
     def input_adjoint_error(self) -> float:
         model, x, inputs = self._double()

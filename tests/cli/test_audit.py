@@ -8,12 +8,12 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
-from support.lenet import exported
 from torch import nn
 from typer.testing import CliRunner
 
 from eigengate.cli.main import app
 from eigengate.contract import StabilityReport
+from support.lenet import exported
 
 FAST = {"quantities": ["input_jacobian"], "max_samples": 8}
 

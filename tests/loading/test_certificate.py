@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from support.modules import functional
 from torch import nn
 
 from eigengate.errors import CertificateError
 from eigengate.loading.certificate import certify, require
+from support.modules import functional
 
 X = torch.linspace(-1.5, 1.5, 12 * 5).reshape(12, 5).sin()
 CHECKS = (

@@ -1,7 +1,7 @@
 """From bytes to a program and its witness."""
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 
 from eigengate.errors import ModelLoadError
 from eigengate.loading.onnx.program import OnnxProgram

@@ -181,5 +181,5 @@ def _spec(value: onnx.ValueInfoProto, scope: Scope) -> TensorSpec:
 
 def _declared_kinds(proto: onnx.GraphProto) -> dict[str, str]:
     """What torch's exporter notes about the values it made from parameters and buffers."""
-    noted = [*proto.value_info, *proto.initializer]
+    noted: list[onnx.ValueInfoProto | onnx.TensorProto] = [*proto.value_info, *proto.initializer]
     return {value.name: entry.value for value in noted for entry in value.metadata_props if entry.key == _INPUT_KIND}

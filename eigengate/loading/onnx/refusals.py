@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import onnx
-from google.protobuf.message import Message  # type: ignore[import-untyped]
+from google.protobuf.message import Message
 from onnx import TensorProto
 
 from eigengate.errors import ModelLoadError, QuantizedModelError, UnsupportedOperatorError

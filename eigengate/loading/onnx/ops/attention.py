@@ -1,4 +1,4 @@
-# ruff: noqa: PLR0913 - an ONNX operator has the attributes it has
+
 """Scaled dot-product attention and what goes with it, unfused: fused kernels have no second derivative."""
 
 import math

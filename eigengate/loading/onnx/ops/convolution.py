@@ -1,4 +1,4 @@
-# ruff: noqa: PLR0913 - an ONNX operator has the attributes it has
+
 """Convolutions over one, two or three spatial axes."""
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-# ruff: noqa: PLR0913 - an ONNX operator has the attributes it has
+
 """Normalisation layers, from means and variances: the fused kernels lack forward-over-reverse derivatives."""
 
 import torch

@@ -1,4 +1,4 @@
-# ruff: noqa: PLR0913 - an ONNX operator has the attributes it has
+
 """Pooling over windows and over all of space."""
 
 import math
