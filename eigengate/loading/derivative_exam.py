@@ -47,7 +47,8 @@ class DerivativeExam:
         size = ours.norm(dim=0)
         # A sample on which the network is flat has nothing to be relative to; then the others give the measure.
         best: Tensor = errors.min(dim=0).values
-        return best / size.clamp_min(1e-3 * float(size.max())).clamp_min(1e-12)
+        measure: Tensor = size.clamp_min(1e-3 * float(size.max())).clamp_min(1e-12)
+        return best / measure
 
     def _quotient(self, u: Tensor, x: Tensor, step: Tensor) -> Tensor:
         """⟨uᵢ, fᵢ(x + s) − fᵢ(x − s)⟩ / 2 [k, n], corrected for the step that float32 really took."""
