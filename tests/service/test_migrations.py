@@ -70,3 +70,15 @@ def test_a_schema_can_be_taken_down_again(database):
         command.downgrade(config, "base")
     with database.engine.connect() as connection:
         assert set(inspect(connection).get_table_names()) <= {"alembic_version"}
+
+
+def test_an_accepted_audit_survives_a_power_cut_on_sqlite(sqlite):
+    """What a 202 promises: SQLite waits for the disk at each commit, and readers do not hold the writer up."""
+    with sqlite.reading() as session:
+        connection = session.connection()
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "journal_mode")
+        }
+        assert pragmas == {"synchronous": 2, "journal_mode": "wal"}
+        with sqlite.session() as writer:
+            writer.connection().exec_driver_sql("DELETE FROM audits")
