@@ -1,6 +1,6 @@
 """One audit's shared state: what several diagnostics need is computed here, at most once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, final
 
@@ -9,15 +9,34 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eigengate.contract import AuditConfig
-from eigengate.diagnostics._gauss_newton_gram import gauss_newton_gram, leading_directions
-from eigengate.estimators.curvature import Curvature, dense_curvature, iterative_curvature
-from eigengate.operators import DiagonalCongruence, HessianOperator, ParameterSpace, Subject
+from eigengate.diagnostics._gauss_newton_gram import gauss_newton_gram, gauss_newton_trace, leading_directions
+from eigengate.errors import BudgetExceededError
+from eigengate.estimators import SpectralMeasure, block_trace
+from eigengate.estimators.curvature import (
+    Bounded,
+    Curvature,
+    bounded_by,
+    dense_curvature,
+    iterative_curvature,
+    quadrature,
+)
+from eigengate.estimators.estimate import estimated_from
+from eigengate.operators import (
+    DiagonalCongruence,
+    DifferenceOperator,
+    GaussNewtonOperator,
+    HessianOperator,
+    LinearOperator,
+    ParameterSpace,
+    Subject,
+)
 from eigengate.operators.batches import batches
 from eigengate.sweep import OnProgress, Part, Spread, Sweep, TangentKernel, silent, sweep
 
 DEFAULT_MEMORY_BUDGET: Final = 2 * 2**30
 # Up to here the whole Hessian costs less than looking at its ends, trace and masses separately.
 DENSE_HESSIAN: Final = 1500
+_TRACE_SAMPLES: Final = 8  # times the number of tensors
 _FROM_KERNEL: Final = frozenset({"parameter_jacobian", "ntk", "gauss_newton"})
 
 
@@ -87,19 +106,38 @@ class Context:
             return None
         return gauss_newton_gram(self.subject, self.sweep.logits, self.kernel.full)
 
+    @property
+    def gauss_newton_trace(self) -> Bounded | None:
+        """From the kernel's diagonal blocks; None where there is no kernel within the budget."""
+        if self._available_kernel is None:
+            return None
+        trace = gauss_newton_trace(self.subject, self.sweep.logits, self._available_kernel.blocks)
+        return bounded_by(estimated_from(trace, 0.0, 0, 0), "(1/n) Σ ⟨L_i, G_i G_iᵀ⟩")
+
     @cached_property
     def hessian(self) -> Curvature:
         """The spectrum of H."""
         if self._dense_hessian is not None:
             return dense_curvature(self._dense_hessian)
-        return self._examined(scaled=False)
+        return self._examined(
+            self.hessian_operator,
+            stream="plain",
+            start=self._leading_directions,
+            quadrature=quadrature(self.hessian_operator, self.generator("quadrature/hessian")),
+        )
 
     @cached_property
     def relative_hessian(self) -> Curvature:
         """The spectrum of T H T."""
         if self._dense_hessian is not None:
             return dense_curvature(self.units.unsqueeze(1) * self._dense_hessian * self.units)
-        return self._examined(scaled=True)
+        start = self._leading_directions
+        return self._examined(
+            DiagonalCongruence(self.hessian_operator, self.units),
+            stream="relative",
+            start=None if start is None else self.units.unsqueeze(1) * start,
+            quadrature=None,
+        )
 
     @cached_property
     def hessian_operator(self) -> HessianOperator:
@@ -111,24 +149,49 @@ class Context:
     def _dense_hessian(self) -> Tensor | None:
         return self.hessian_operator.materialize() if self.space.dimension <= DENSE_HESSIAN else None
 
-    def _examined(self, *, scaled: bool) -> Curvature:
-        operator, start = self.hessian_operator, self._leading_directions
-        if start is not None and scaled:
-            start = self.units.unsqueeze(1) * start
+    def _examined(
+        self, operator: LinearOperator, *, stream: str, start: Tensor | None, quadrature: SpectralMeasure | None
+    ) -> Curvature:
         return iterative_curvature(
-            DiagonalCongruence(operator, self.units) if scaled else operator,
+            operator,
             start=start,
+            trace=self._hessian_trace(scaled=stream == "relative"),
+            quadrature=quadrature,
             accuracy=self.config.accuracy,
             memory_budget_bytes=self.memory_budget_bytes,
-            generator=self.generator(f"curvature/{'relative' if scaled else 'plain'}"),
+            generator=self.generator(f"curvature/{stream}"),
         )
 
     @cached_property
+    def _available_kernel(self) -> TangentKernel | None:
+        """The kernel, where another quantity needs it anyway and it fits into the budget."""
+        try:
+            return self.kernel if _FROM_KERNEL & set(self.config.quantities) else None
+        except BudgetExceededError:
+            return None
+
+    @cached_property
     def _leading_directions(self) -> Tensor | None:
-        """Gauss-Newton eigenvectors, where the kernel is there anyway."""
-        if not _FROM_KERNEL & set(self.config.quantities) or self.gauss_newton_gram is None:
+        """Gauss-Newton eigenvectors, good starts for those of the Hessian."""
+        if self._available_kernel is None or self.gauss_newton_gram is None:
             return None
         return leading_directions(self.subject, self.sweep.logits, self.gauss_newton_gram)
+
+    def _hessian_trace(self, *, scaled: bool) -> Bounded | None:
+        """The Gauss-Newton trace, exact from the kernel, plus that of the rest of H, tensor by tensor."""
+        kernel, hessian = self._available_kernel, self.hessian_operator
+        if kernel is None:
+            return None
+        known = gauss_newton_trace(self.subject, self.sweep.logits, kernel.scaled_blocks if scaled else kernel.blocks)
+        rest: LinearOperator = DifferenceOperator(hessian, GaussNewtonOperator.of(self.subject, hessian.batches))
+        estimate = block_trace(
+            DiagonalCongruence(rest, self.units) if scaled else rest,
+            sizes=list(self.space.sizes.values()),
+            num_samples=_TRACE_SAMPLES,
+            generator=self.generator(f"trace/{'relative' if scaled else 'plain'}"),
+        )
+        method = f"Gauss-Newton part from the kernel, the rest by {estimate.num_products} products tensor by tensor"
+        return bounded_by(replace(estimate, value=known + estimate.value), method)
 
     def _swept(self, parts: frozenset[Part]) -> Sweep:
         return sweep(

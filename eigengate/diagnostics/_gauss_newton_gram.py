@@ -26,6 +26,12 @@ def gauss_newton_gram(
     return torch.einsum("kic,icd->kid", half, root).reshape(n * C, n * C) / n
 
 
+def gauss_newton_trace(subject: Subject, logits: Float[Tensor, "n C"], blocks: Float[Tensor, "n C C"]) -> float:
+    """tr (1/n) Gᵀ L G = (1/n) Σ ⟨L_i, G_i G_iᵀ⟩, from the diagonal blocks of Θ alone."""
+    L = subject.loss.output_hessian(logits.double(), _double(subject.y))
+    return float((L * blocks).sum() / len(logits))
+
+
 def leading_directions(
     subject: Subject, logits: Float[Tensor, "n C"], gram: Float[Tensor, "nC nC"], count: int = 2
 ) -> Float[Tensor, "P count"] | None:

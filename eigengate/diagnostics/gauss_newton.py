@@ -14,7 +14,7 @@ from eigengate.diagnostics._per_sample import eigenvalue_spectrum
 from eigengate.diagnostics._summaries import kernel_metrics
 from eigengate.errors import BudgetExceededError
 from eigengate.estimators import Spectra, kernel_summaries, log_jackknife_interval
-from eigengate.estimators.curvature import iterative_curvature
+from eigengate.estimators.curvature import iterative_curvature, quadrature
 from eigengate.estimators.weighted_kernel import kernel_functionals
 from eigengate.operators import GaussNewtonOperator
 from eigengate.operators.batches import batches
@@ -87,12 +87,15 @@ def _exact(spectra: Spectra, gram: Float[Tensor, "nC nC"], context: Context) -> 
 def _estimated(context: Context) -> Findings:
     """From products: what quadrature cannot tell is out of budget."""
     rows = batches(context.subject, memory_budget_bytes=context.memory_budget_bytes // 4)
+    operator, generator = GaussNewtonOperator.of(context.subject, rows), context.generator("curvature/gauss_newton")
     curvature = iterative_curvature(
-        GaussNewtonOperator.of(context.subject, rows),
+        operator,
         start=None,
+        trace=context.gauss_newton_trace,
         accuracy=context.config.accuracy,
         memory_budget_bytes=context.memory_budget_bytes,
-        generator=context.generator("curvature/gauss_newton"),
+        quadrature=quadrature(operator, generator),
+        generator=generator,
     )
     known = {
         "operator_norm": curvature.lambda_max,

@@ -4,6 +4,7 @@ Everything here is a plain function of a ``LinearOperator`` or of tensors; resul
 outcome. Nothing here knows networks, probe sets or the names of a report.
 """
 
+from eigengate.estimators._block_trace import block_trace
 from eigengate.estimators._hutchpp import hutchpp
 from eigengate.estimators._lanczos import Eigenpairs, Ends, ExtremeEigenpairs, lanczos
 from eigengate.estimators._randomized_svd import LowRank, randomized_svd
@@ -28,6 +29,7 @@ __all__ = [
     "Spectra",
     "SpectralMeasure",
     "SpectralNorm",
+    "block_trace",
     "bootstrap_mean_interval",
     "hutchpp",
     "influence_interval",

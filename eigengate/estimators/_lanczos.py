@@ -149,7 +149,8 @@ class _Krylov:
         self._T[:, -self._last :] = projection.double()
         self._T[-self._last :, :] = projection.double().mT
         room = self._A.shape[0] - self.basis.shape[1]
-        floor = ROUNDING * self._eps * max(float(projection.norm()), float(self._T.norm()), torch.finfo(torch.float64).tiny)
+        scale = max(float(projection.norm()), float(self._T.norm()), torch.finfo(torch.float64).tiny)
+        floor = ROUNDING * self._eps * scale
         following, coupling = orthonormal_range(W, self.basis, floor=floor)
         self._next = following[:, :room]
         self._coupling = coupling.double()

@@ -31,6 +31,8 @@ def slq(A: LinearOperator, *, num_steps: int, num_samples: int, generator: torch
     for j, start in enumerate(rademacher(A, num_samples, generator).unbind(1)):
         T = tridiagonalize(A, start, num_steps=depth)
         products += T.shape[0]
+        if not bool(torch.isfinite(T).all()):
+            return SpectralMeasure(torch.full_like(nodes, torch.nan), weights, products)
         theta, S = torch.linalg.eigh(T)
         nodes[j, : len(theta)] = theta
         weights[j, : len(theta)] = N * S[0].square()

@@ -13,7 +13,8 @@ from eigengate.estimators._hutchpp import hutchpp
 from eigengate.estimators._lanczos import Ends, lanczos
 from eigengate.estimators._slq import slq
 from eigengate.estimators.estimate import Estimate
-from eigengate.operators import LinearOperator
+from eigengate.estimators.spectral_measure import SpectralMeasure, Statistic
+from eigengate.operators import DenseOperator, LinearOperator
 
 # 48 products bring Hutch++ to about a percent on spectra of networks, whose eigenvalues decay fast.
 _TRACE_PRODUCTS: Final = 48
@@ -72,14 +73,14 @@ def dense_curvature(matrix: Float[Tensor, "N N"]) -> Curvature:
     method = "dense eigendecomposition"
     eps = torch.finfo(matrix.dtype).eps
     if not bool(torch.isfinite(matrix).all()):
-        return _undefined(matrix, method)
+        return _undefined(DenseOperator(matrix), method)
     A = matrix.double()
     values, vectors = torch.linalg.eigh((A + A.mT) / 2)
     weights = torch.ones_like(values)
     tolerance = len(values) ** 0.5 * eps * float(values.abs().max())
 
     def exact(value: Tensor) -> Bounded:
-        return _bounded(Estimate(float(value), 0.0, 0, 0), method)
+        return bounded_by(Estimate(float(value), 0.0, 0, 0), method)
 
     return Curvature(
         lambda_max=exact(values[-1]),
@@ -98,15 +99,19 @@ def iterative_curvature(
     A: LinearOperator,
     *,
     start: Float[Tensor, "N b"] | None,
+    trace: Bounded | None = None,
+    quadrature: SpectralMeasure | None = None,
     accuracy: float,
     memory_budget_bytes: int,
     generator: torch.Generator,
 ) -> Curvature:
-    """Both ends by block Lanczos, the trace by Hutch++, masses by stochastic Lanczos quadrature.
+    """Both ends by block Lanczos, the trace by Hutch++, masses by quadrature.
 
     Args:
         A: Self-adjoint operator.
         start: Columns near the top eigenvectors.
+        trace: Where the caller knows a better way to it.
+        quadrature: The spectral measure that masses are read from; without one they stay undefined.
         accuracy: Residual aimed for, relative to the largest eigenvalue by magnitude.
         memory_budget_bytes: What the Lanczos basis is kept within.
         generator: Draws start and probe vectors.
@@ -121,20 +126,20 @@ def iterative_curvature(
         max_basis=max(8, min(96, room)),
         generator=generator,
     )
+    if pairs.outcome == "non_finite":
+        return _undefined(A, "block Lanczos")
     lanczos_method = f"block Lanczos, {pairs.num_products} products"
-    trace = hutchpp(A, num_products=_TRACE_PRODUCTS, generator=generator)
-    measure = slq(A, num_steps=_QUADRATURE_STEPS, num_samples=_QUADRATURE_SAMPLES, generator=generator)
-    slq_method = f"stochastic Lanczos quadrature, {_QUADRATURE_SAMPLES} probes of {_QUADRATURE_STEPS} steps"
-    scale = max(abs(float(pairs.largest.values[0])), abs(float(pairs.smallest.values[0])))
-    tolerance = A.shape[0] ** 0.5 * torch.finfo(A.dtype).eps * scale
-    negative = measure.estimate(lambda nodes, weights: _negative_mass(nodes, weights, tolerance))
+    if trace is None:
+        estimate = hutchpp(A, num_products=_TRACE_PRODUCTS, generator=generator)
+        trace = bounded_by(estimate, f"Hutch++, {estimate.num_products} products")
     found = torch.cat([pairs.largest.values, pairs.smallest.values])
+    tolerance = A.shape[0] ** 0.5 * torch.finfo(A.dtype).eps * float(found.abs().max())
     return Curvature(
         lambda_max=Bounded(float(found[0]), pairs.largest.interval(), lanczos_method, pairs.outcome),
         lambda_min=Bounded(float(found[1]), pairs.smallest.interval(), lanczos_method, pairs.outcome),
-        trace=_bounded(trace, f"Hutch++, {trace.num_products} products"),
-        negative_mass=_bounded(negative, slq_method),
-        spectral_entropy=_bounded(measure.estimate(_entropy), slq_method),
+        trace=trace,
+        negative_mass=_integrated(quadrature, lambda nodes, weights: _negative_mass(nodes, weights, tolerance)),
+        spectral_entropy=_integrated(quadrature, _entropy),
         top=pairs.largest.vectors[:, 0],
         bottom=pairs.smallest.vectors[:, 0],
         eigenvalues=found,
@@ -142,15 +147,28 @@ def iterative_curvature(
     )
 
 
-def _bounded(estimate: Estimate, method: str) -> Bounded:
-    """NaN stands for a ratio of zeros: undefined, not wrong."""
+def bounded_by(estimate: Estimate, method: str) -> Bounded:
+    """The estimate with its 95 % interval; NaN stands for a ratio of zeros: undefined, not wrong."""
     undefined = estimate.value != estimate.value
     return Bounded(estimate.value, estimate.interval, method, "not_applicable" if undefined else estimate.outcome)
 
 
-def _undefined(matrix: Tensor, method: str) -> Curvature:
+def quadrature(A: LinearOperator, generator: torch.Generator) -> SpectralMeasure:
+    """The spectral measure from which masses are read, at this module's depth."""
+    return slq(A, num_steps=_QUADRATURE_STEPS, num_samples=_QUADRATURE_SAMPLES, generator=generator)
+
+
+def _integrated(measure: SpectralMeasure | None, statistic: Statistic) -> Bounded:
+    if measure is None:
+        return Bounded(float("nan"), None, "", "not_applicable")
+    probes, steps = measure.nodes.shape
+    method = f"stochastic Lanczos quadrature, {probes} probes of {steps} steps"
+    return bounded_by(measure.estimate(statistic), method)
+
+
+def _undefined(A: LinearOperator, method: str) -> Curvature:
     nan = Bounded(float("nan"), None, method, "non_finite")
-    nowhere = torch.full_like(matrix[:, 0], torch.nan, dtype=torch.float64)
+    nowhere = torch.full((A.shape[0],), torch.nan, dtype=torch.float64, device=A.device)
     return Curvature(nan, nan, nan, nan, nan, nowhere, nowhere, nowhere[:0], complete=False)
 
 

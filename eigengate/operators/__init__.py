@@ -7,6 +7,7 @@ C outputs, d input entries, P parameters, k columns.
 
 from eigengate.operators.congruence import DiagonalCongruence
 from eigengate.operators.dense import DenseOperator
+from eigengate.operators.difference import DifferenceOperator
 from eigengate.operators.gauss_newton import GaussNewtonOperator
 from eigengate.operators.gram import GramOperator
 from eigengate.operators.hessian import HessianOperator
@@ -22,6 +23,7 @@ __all__ = [
     "CrossEntropy",
     "DenseOperator",
     "DiagonalCongruence",
+    "DifferenceOperator",
     "GaussNewtonOperator",
     "GramOperator",
     "HessianOperator",

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from eigengate.estimators import SpectralMeasure, hutchpp, slq
+from eigengate.estimators import SpectralMeasure, block_trace, hutchpp, slq
 from eigengate.estimators._slq import tridiagonalize
 from eigengate.operators import DenseOperator
 from tests.support.spectra import decaying, symmetric
@@ -95,3 +95,28 @@ def test_tridiagonalization_satisfies_its_defining_identity():
 def test_tridiagonalization_stops_in_an_invariant_subspace():
     A = symmetric(torch.tensor([2.0] * 5 + [1.0] * 5))
     assert tridiagonalize(A, torch.ones(10, dtype=torch.float64), num_steps=10).shape == (2, 2)
+
+
+def test_block_probes_do_not_see_what_lies_off_the_diagonal_blocks():
+    matrix = torch.randn(9, 9, dtype=torch.float64, generator=generator())
+    matrix = matrix + matrix.mT
+    for first, last in ((0, 4), (4, 9)):
+        matrix[first:last, first:last] = torch.diag(torch.arange(1.0, last - first + 1))
+    estimate = block_trace(DenseOperator(matrix, self_adjoint=True), sizes=[4, 5], num_samples=3, generator=generator())
+    assert estimate.value == pytest.approx(10 + 15)
+    assert estimate.stderr < 1e-12
+
+
+def test_block_trace_intervals_cover_the_trace_as_often_as_they_say():
+    A = symmetric(torch.linspace(-1, 2, 24))
+    truth = float(A.matrix.trace())
+    hits = sum(
+        covers(block_trace(A, sizes=[10, 14], num_samples=6, generator=generator(seed)), truth) for seed in range(300)
+    )
+    # 285 ± 3.8 expected.
+    assert 270 <= hits <= 298
+
+
+def test_blocks_that_do_not_fill_the_operator_are_refused():
+    with pytest.raises(ValueError, match=r"sizes \[2, 2\] do not fill an operator of shape \(5, 5\)"):
+        block_trace(symmetric(decaying(5)), sizes=[2, 2], num_samples=2, generator=generator())
