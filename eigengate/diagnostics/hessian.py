@@ -39,9 +39,9 @@ _TYPICAL: Final = Metric("index.curvature_typical", "Typical curvature in natura
 class Hessian(Diagnostic):
     """Eigenvalues of H = ∇²_θ (1/n) Σ ℓ(f(x_i), y_i), and of T H T in units of the tensors' norms.
 
-    ``negative_mass`` = Σ_{λ<−tol}|λ| / Σ|λ| with tol = √P·eps·max|λ|. All exact for small P; else ends by
-    Lanczos started from Gauss-Newton eigenvectors, masses by stochastic Lanczos quadrature, and the trace as the exact Gauss-Newton
-    trace plus probes of the rest, tensor by tensor (Hutch++ where there is no kernel).
+    ``negative_mass`` = Σ_{λ<−tol}|λ| / Σ|λ| with tol = √P·eps·max|λ|. All exact for small P. Else ends by Lanczos
+    started from Gauss-Newton eigenvectors, masses by stochastic Lanczos quadrature, and the trace is the exact
+    Gauss-Newton trace plus probes of the rest, tensor by tensor (Hutch++ where there is no kernel).
     ``index.curvature`` = log10(λ_max(THT)/(2ℓ_0)), ``index.curvature_typical`` = log10(tr(THT)/P/(2ℓ_0)).
     """
 
