@@ -18,6 +18,8 @@ from eigengate.cli.worker import worker
 
 # onnxruntime reports model and graph names to its maker from the moment it is imported, unless told before.
 environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# Threads that spin while they wait starve each other wherever the machine has other work.
+environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
     name="eigengate",

@@ -15,7 +15,12 @@ from tests.support.processes import until
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SETTINGS = {"OMP_NUM_THREADS": "1", "EIGENGATE_MIN_FREE_BYTES": "0", "EIGENGATE_SWEEP_SECONDS": "0.5"}
+SETTINGS = {
+    "OMP_NUM_THREADS": "1",
+    "EIGENGATE_WORKER_THREADS": "1",
+    "EIGENGATE_MIN_FREE_BYTES": "0",
+    "EIGENGATE_SWEEP_SECONDS": "0.5",
+}
 
 SERVE = """
 import sys

@@ -17,6 +17,8 @@ def clean_environment(parent: Mapping[str, str], *, job_dir: Path, threads: int)
         "TMPDIR": home,
         "XDG_CACHE_HOME": home,
         "OMP_NUM_THREADS": str(threads),
+        # Threads that spin while they wait starve each other wherever the machine has other work.
+        "OMP_WAIT_POLICY": "PASSIVE",
         "MKL_NUM_THREADS": str(threads),
         "OPENBLAS_NUM_THREADS": str(threads),
         # onnxruntime's wheels report model names and hashes to their maker unless told not to.
