@@ -32,11 +32,11 @@ def explained() -> Iterator[None]:
 def show(error: EigengateError) -> None:
     """Title, what happened, what to do, and the facts that are a list."""
     console = stderr()
-    console.print(plain(error.title, "bold red"), plain(f"({error.code})", "dim"))
-    console.print(plain(error.detail))
+    console.print(plain(error.title, "bold red"), plain(f"({error.code})", "dim"), soft_wrap=True)
+    console.print(plain(error.detail), soft_wrap=True)
     for node in error.context.get("nodes", []):
         where = f"{node.get('domain') or 'ai.onnx'}::{node.get('operator')}"
         version = f" version {node['version']}" if node.get("version") else ""
-        console.print(plain(f"  • {node.get('name')}: {where}{version}"))
+        console.print(plain(f"  • {node.get('name')}: {where}{version}"), soft_wrap=True)
     if error.hint:
-        console.print(plain("What to do:", "bold"), plain(error.hint))
+        console.print(plain("What to do:", "bold"), plain(error.hint), soft_wrap=True)

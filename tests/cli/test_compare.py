@@ -21,7 +21,7 @@ def pair(tmp_path):
 
 
 def run(*arguments):
-    return CliRunner().invoke(app, list(arguments))
+    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "160"})
 
 
 def row(output: str, name: str) -> str:
