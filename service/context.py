@@ -1,6 +1,7 @@
 """What routes work with: the settings and the opened database, store and bell."""
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Annotated, Self, cast, final
 
 from fastapi import Depends, Request
@@ -14,13 +15,14 @@ from service.storage import ArtifactStore, Staging, open_store
 @final
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """One of each, for the life of the application."""
+    """One of each, for the life of the application. ``stopping`` is set once the server is told to stop."""
 
     settings: Settings
     database: Database
     store: ArtifactStore
     staging: Staging
     doorbell: Doorbell
+    stopping: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
     def open(cls, settings: Settings, *, doorbell: Doorbell | None = None) -> Self:

@@ -1,5 +1,6 @@
 """Every error answer: which status a code has, and the problem document (RFC 9457) it becomes."""
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -17,6 +18,8 @@ from starlette.responses import Response
 from eigengate.contract import Problem
 from eigengate.errors import EigengateError
 from service.refusals import InvalidRequestError, NoReportError
+
+logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 TYPES = "https://eigengate.dev/problems/"
@@ -56,6 +59,7 @@ STATUSES: Mapping[str, int] = MappingProxyType(
 _RETRY_AFTER = MappingProxyType(
     {"audit_not_finished": 2, "unavailable": 5, "not_ready": 5, "queue_full": 30, "storage_full": 60}
 )
+_AWAY = "The service is temporarily unavailable"
 _CODES = MappingProxyType(
     {400: "malformed_request", 404: "not_found", 405: "method_not_allowed", 413: "upload_too_large"}
 )
@@ -101,6 +105,12 @@ def internal_problem(request: Request) -> Response:
     detail = "The service failed to answer this request. The fault is ours and was logged."
     hint = "Give the request id when you report it."
     return respond(problem(request, "internal", EigengateError.title, detail, hint=hint))
+
+
+def stopping_problem(request: Request) -> Response:
+    """What a caller is told whose request the server could not finish before it stopped."""
+    detail = "The service stopped before it had answered."
+    return respond(problem(request, "unavailable", _AWAY, detail, hint="Try again soon; nothing was changed."))
 
 
 def install(app: FastAPI) -> None:
@@ -157,6 +167,6 @@ def _http(request: Request, error: Exception) -> Response:
 
 
 def _away(request: Request, error: Exception) -> Response:
+    logger.warning("the database or the store does not answer: %s", str(error).partition("\n")[0])
     detail = "The database or the store of files does not answer."
-    title = "The service is temporarily unavailable"
-    return respond(problem(request, "unavailable", title, detail, hint="Try again soon; nothing was changed."))
+    return respond(problem(request, "unavailable", _AWAY, detail, hint="Try again soon; nothing was changed."))

@@ -1,5 +1,6 @@
 """What surrounds every request: its id, its line in the log, the headers all answers carry, and the last resort."""
 
+import asyncio
 import logging
 import re
 import secrets
@@ -11,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from service.problems import internal_problem
+from service.problems import internal_problem, stopping_problem
 
 logger = logging.getLogger("service.requests")
 
@@ -57,6 +58,9 @@ class RequestScope:
             await self._app(scope, receive, send_with_headers)
         except ClientDisconnect:
             logger.info("the client hung up")
+        except asyncio.CancelledError:  # the server stops and waits no longer
+            if not status:
+                await stopping_problem(Request(scope))(scope, receive, send_with_headers)
         except Exception:
             logger.exception("a request failed")
             if status:

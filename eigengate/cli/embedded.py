@@ -7,19 +7,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import final
 
-import uvicorn
-
-from eigengate.errors import ServiceError
-from service.app import create_app
+from eigengate.errors import ServerStartError
 from service.audits.repository import AuditRepository
+from service.server import Server
 from service.settings import Settings
 from workers.crew import Crew
 from workers.embedded import EmbeddedWorker
 from workers.file_lock import FileLock, LockHeldError
 from workers.settings import WorkerSettings
 from workers.supervisor import CHILD_COMMAND
-
-GRACEFUL_S = 2
 
 
 @final
@@ -68,14 +64,7 @@ class EmbeddedServer:
 @final
 class _Api:
     def __init__(self, settings: Settings, listener: socket.socket, *, on_end: Callable[[], None]) -> None:
-        config = uvicorn.Config(
-            create_app(settings),
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=GRACEFUL_S,
-        )
-        self._server = uvicorn.Server(config)
+        self._server = Server(settings)
         self._listener = listener
         self._on_end = on_end
         self._started = threading.Event()
@@ -106,7 +95,7 @@ def _sole_owner(data_dir: Path) -> FileLock:
     try:
         return FileLock(data_dir / "server.lock")
     except LockHeldError:
-        raise ServiceError(
+        raise ServerStartError(
             f"another server is running on {data_dir}", hint="stop it, or give this one another --data-dir"
         ) from None
 
@@ -116,7 +105,7 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        raise ServiceError(
+        raise ServerStartError(
             f"cannot listen on {host} port {port}: {error.strerror}", hint="choose another --port"
         ) from error
 

@@ -25,10 +25,13 @@ def events_after(context: Context, audit_id: str, after: int) -> tuple[Sequence[
 
 
 async def event_stream(context: Context, audit_id: str, after: int) -> AsyncIterator[bytes]:
-    """Events in wire format, with their numbers as ids, and a comment now and then while nothing happens."""
+    """Events in wire format, with their numbers as ids, and a comment now and then while nothing happens.
+
+    It ends early when the server stops; the client reconnects and goes on where it left off.
+    """
     yield format_sse_event(retry=_RECONNECT_MS)
     over, heard = False, anyio.current_time()
-    while not over:
+    while not (over or context.stopping.is_set()):
         events, over = await run_in_threadpool(events_after, context, audit_id, after)
         for number, event in events:
             yield format_sse_event(data_str=event.model_dump_json(), event=event.kind, id=str(number))

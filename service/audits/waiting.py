@@ -14,10 +14,10 @@ from service.context import Context
 async def held(
     request: Request, context: Context, stored: StoredAudit, seconds: int, enough: Callable[[StoredAudit], bool]
 ) -> StoredAudit:
-    """The audit once it is ``enough``, or as it stands after ``seconds``, or once nobody listens any more."""
+    """The audit once it is ``enough``; or as it stands after ``seconds``, or once the client or the server leaves."""
     deadline = anyio.current_time() + seconds
     while not enough(stored) and (left := deadline - anyio.current_time()) > 0:
-        if await request.is_disconnected():
+        if context.stopping.is_set() or await request.is_disconnected():
             return stored
         await anyio.sleep(min(left, context.settings.poll_seconds))
         stored = await run_in_threadpool(operations.find, context, stored.audit.id)

@@ -1,5 +1,7 @@
 """Asking everything the service depends on, and telling what it can do."""
 
+import logging
+
 from obstore.exceptions import BaseError as StoreError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -13,6 +15,8 @@ from service.health.shapes import Formats, Info, Limits
 from service.preferences import MAX_WAIT
 from service.refusals import NotReadyError
 from service.reports.formats import MEDIA_TYPES
+
+logger = logging.getLogger(__name__)
 
 
 def require_ready(context: Context) -> None:
@@ -52,7 +56,8 @@ def _dependencies(context: Context) -> dict[str, bool]:
 def _database(context: Context) -> bool:
     try:
         context.database.ping()
-    except SQLAlchemyError:
+    except SQLAlchemyError as error:
+        logger.warning("the database does not answer: %s", str(error).partition("\n")[0])
         return False
     return True
 
@@ -60,6 +65,7 @@ def _database(context: Context) -> bool:
 def _store(context: Context) -> bool:
     try:
         context.store.ping()
-    except (OSError, StoreError):
+    except (OSError, StoreError) as error:
+        logger.warning("the store does not answer: %s", str(error).partition("\n")[0])
         return False
     return True

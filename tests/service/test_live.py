@@ -3,12 +3,14 @@
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 import uvicorn
 
 from eigengate.contract import StageEvent
+from service.server import Server
 from tests.support import uploads
 from tests.support.service import form, leftovers
 
@@ -70,3 +72,46 @@ def test_a_body_beyond_the_limit_is_answered_before_it_has_all_come(server):
         path = "/v1/artifacts/" + "0" * 64
         connection.sendall(f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n".encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 413")
+
+
+@pytest.fixture
+def stoppable(settings, monkeypatch):
+    """A server of ours with its address, which stops waiting for requests after a moment."""
+    monkeypatch.setattr("service.server._GRACEFUL_S", 1)
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Server(settings)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield server, listener.getsockname()
+    server.should_exit = True
+    thread.join()
+    listener.close()
+
+
+def test_a_server_that_stops_answers_those_who_wait_for_an_audit(stoppable):
+    server, (host, port) = stoppable
+    with httpx.Client(base_url=f"http://{host}:{port}", timeout=60) as client, ThreadPoolExecutor() as pool:
+        audit_id = client.post("/v1/audits", **form()).json()["id"]
+        path = f"/v1/audits/{audit_id}"
+        held = pool.submit(client.get, path, headers={"Prefer": "wait=60"})
+        with client.stream("GET", f"{path}/events") as stream:
+            lines = stream.iter_lines()
+            assert next(lines).startswith("retry:")
+            server.should_exit = True
+            assert not any(lines)  # it ends whole: one cut off raises
+        answer = held.result(30)
+        assert (answer.status_code, answer.json()["status"]) == (200, "queued")
+
+
+def test_an_upload_that_a_stopping_server_cannot_wait_for_is_told_so(stoppable):
+    server, address = stoppable
+    with socket.create_connection(address) as connection:
+        head = f"PUT /v1/artifacts/{'0' * 64} HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n"
+        connection.sendall(head.encode() + b"x" * 100)
+        time.sleep(0.2)  # the request has to be under way; were it not, the connection would be closed unanswered
+        server.should_exit = True
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"application/problem+json" in answer
