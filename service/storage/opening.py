@@ -20,7 +20,8 @@ _FORMS = "use file:///folder or s3://bucket/prefix?endpoint=https://host&region=
 def open_store(url: str) -> ArtifactStore:
     """The store at ``file:///folder`` or ``s3://bucket/prefix?endpoint=…&region=…``.
 
-    Credentials of S3 come from the usual AWS environment variables or from the machine's role.
+    Credentials of S3 come from the usual AWS environment variables or from the machine's role; so do endpoint and
+    region where the URL names none (``AWS_ENDPOINT_URL``, ``AWS_REGION``).
 
     Raises:
         ConfigError: The URL names no store we know.
@@ -37,10 +38,13 @@ def open_store(url: str) -> ArtifactStore:
 def _bucket(name: str, prefix: str, options: dict[str, str]) -> Bucket:
     if unknown := options.keys() - {"endpoint", "region"}:
         raise ConfigError(f"unknown options of the S3 store: {sorted(unknown)}", hint=_FORMS)
-    config: S3Config = {"region": options.get("region", "us-east-1")}
+    config: S3Config = {}
+    # What the URL leaves open is left to the AWS variables: a default passed here would silence them.
+    if region := options.get("region"):
+        config["region"] = region
     if endpoint := options.get("endpoint"):
         config["endpoint"] = endpoint
-    plain = (endpoint or "").startswith("http:")
+    # Amazon is always asked by https; whoever names another endpoint by http means it.
     return Bucket(
-        name, prefix=prefix or None, config=config, client_options={"allow_http": plain, "connect_timeout": "5s"}
+        name, prefix=prefix or None, config=config, client_options={"allow_http": True, "connect_timeout": "5s"}
     )

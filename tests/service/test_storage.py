@@ -167,6 +167,14 @@ def test_uploads_of_dead_processes_are_swept(staging, tmp_path):
     assert [path.name for path in (tmp_path / "staging").iterdir()] == ["new"]
 
 
+def test_what_the_url_leaves_open_is_left_to_the_aws_variables(bucket, monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.partition("endpoint=")[2].partition("&")[0])
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    store = open_store("s3://audits/files")
+    store.ping()  # by http, without a further switch
+    assert store.stat(DIGEST) is None
+
+
 @pytest.mark.parametrize("url", ["ftp://host/x", "file://host/x", "s3://", "s3://bucket?colour=blue", "/plain/path"])
 def test_a_store_we_do_not_know_is_refused(url):
     with pytest.raises(ConfigError, match="store"):
