@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import threading
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,6 +17,8 @@ from service.artifacts import tables as _artifacts  # noqa: F401 - brings the ta
 from service.audits import tables as _audits  # noqa: F401
 from service.database import Base, Database
 from tests.support.throwaway import postgres_url
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
@@ -82,3 +87,29 @@ def test_an_accepted_audit_survives_a_power_cut_on_sqlite(sqlite):
         assert pragmas == {"synchronous": 2, "journal_mode": "wal"}
         with sqlite.session() as writer:
             writer.connection().exec_driver_sql("DELETE FROM audits")
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_the_command_migrates_and_says_so(tmp_path, again):
+    environment = {**os.environ, "EIGENGATE_DATABASE_URL": f"sqlite:///{tmp_path / 'new.db'}"}
+    for _ in range(1 + again):
+        done = subprocess.run(
+            [sys.executable, "-m", "service.migrations"], env=environment, cwd=ROOT, capture_output=True, text=True
+        )
+    assert done.returncode == 0, done.stderr
+    assert "is at the newest revision" in done.stderr
+
+
+def test_the_command_says_what_is_wrong_and_keeps_the_password():
+    url = "postgresql+psycopg://user:hunter2@127.0.0.1:1/eigengate"
+    done = subprocess.run(
+        [sys.executable, "-m", "service.migrations"],
+        env={**os.environ, "EIGENGATE_DATABASE_URL": url},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 4
+    assert "cannot be migrated" in done.stderr
+    assert "hunter2" not in done.stderr
+    assert "Traceback" not in done.stderr
