@@ -16,10 +16,12 @@
     │   ├── NotDifferentiableError         a derivative the audit needs does not exist
     │   └── CertificateError               lowered network and original runtime disagree
     ├── ConfigError                 an audit configuration that makes no sense (CLI exit 2)
+    │   └── SettingsError              the same of a server's settings
     ├── PolicyError                 a policy file that makes no sense (CLI exit 2)
     └── InfrastructureError         a retry may help (CLI exit 4)
         ├── BudgetExceededError        time or memory limit reached
-        └── ServiceError               the remote service refused or is gone
+        ├── ServiceError               the remote service refused or is gone
+        └── ServerStartError           a server of our own cannot start
 
 Each class has a stable ``code``; each instance says what happened (``str``), and what to do (``hint``).
 """
@@ -152,6 +154,13 @@ class ConfigError(EigengateError, ValueError):
     title = "The audit configuration is invalid"
 
 
+class SettingsError(ConfigError):
+    """The settings of a server make no sense."""
+
+    code = "invalid_settings"
+    title = "The settings are invalid"
+
+
 class PolicyError(EigengateError, ValueError):
     """The policy file makes no sense."""
 
@@ -179,3 +188,10 @@ class ServiceError(InfrastructureError):
 
     code = "service_unavailable"
     title = "The Eigengate service could not be reached"
+
+
+class ServerStartError(InfrastructureError):
+    """The server cannot start: its port, its folder or its database cannot be used."""
+
+    code = "cannot_start"
+    title = "The server cannot start"

@@ -36,11 +36,18 @@ def _parse(path: Path) -> Any:
         if path.suffix == ".toml":
             return tomllib.loads(text)
         if path.suffix in (".yaml", ".yml"):
-            import yaml
-
-            return yaml.safe_load(text)
+            return _yaml(text)
         return json.loads(text)
     except OSError as error:
         raise ConfigError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    except ValueError as error:  # TOML and JSON decoding errors are ValueErrors
+    except (ValueError, RecursionError) as error:  # TOML and JSON decoding errors are ValueErrors
         raise ConfigError(f"{path} is not valid {path.suffix.removeprefix('.') or 'JSON'}: {error}") from error
+
+
+def _yaml(text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error

@@ -10,6 +10,7 @@ from eigengate.cli.audit import audit
 from eigengate.cli.check import check
 from eigengate.cli.compare import compare
 from eigengate.cli.doctor import doctor
+from eigengate.cli.failure import HonestGroup
 from eigengate.cli.gate import gate
 from eigengate.cli.ops import ops
 from eigengate.cli.policy import policy
@@ -23,6 +24,7 @@ environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
     name="eigengate",
+    cls=HonestGroup,
     help="Is this network stable enough to ship? Spectral stability audits of TorchScript and ONNX models.",
     no_args_is_help=True,
     rich_markup_mode="rich",

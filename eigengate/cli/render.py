@@ -63,7 +63,10 @@ def _headline(found: Measurement) -> Iterable[Text]:
 def verdict_table(verdict: Verdict) -> RenderableType:
     """The outcome in a sentence, every condition worst first, and what to do about those that did not pass."""
     judged = [result for result in worst_first(verdict.conditions) if result.status not in ("skipped", "off")]
-    unjudged = [result for result in verdict.conditions if result.status in ("skipped", "off")]
+    unjudged: dict[str, list[str]] = {}
+    for result in verdict.conditions:
+        if result.status in ("skipped", "off"):
+            unjudged.setdefault(result.message, []).append(result.id)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("", "Condition", "Metric", "Expected", "Actual"):
         table.add_column(column, overflow="fold")
@@ -73,7 +76,7 @@ def verdict_table(verdict: Verdict) -> RenderableType:
         banner(verdict),
         *([table] if judged else []),
         *(_finding(result) for result in judged if result.effect not in (None, "pass")),
-        *(plain(f"not judged: {result.id}: {result.message}", "dim") for result in unjudged),
+        *(plain(f"not judged: {', '.join(ids)}: {message}", "dim") for message, ids in unjudged.items()),
         *(plain("note: ", "bold yellow") + plain(warning) for warning in verdict.warnings),
     )
 

@@ -9,8 +9,9 @@ import typer
 
 from eigengate.cli.exit_codes import ExitCode
 from eigengate.cli.failure import explained
+from eigengate.cli.starting import starting
 from eigengate.cli.terminal import stdout
-from eigengate.errors import ConfigError
+from eigengate.errors import SettingsError
 
 
 def serve(
@@ -31,16 +32,17 @@ def serve(
         _refuse_strangers(host, allow_remote=allow_remote)
         settings = _settings(host=host, port=port, data_dir=data_dir)
         _log_to_stderr()
-        from eigengate.cli.embedded import EmbeddedServer
+        with starting():
+            from eigengate.cli.embedded import EmbeddedServer
 
-        stopped_as_asked = EmbeddedServer(settings).run(lambda address: _welcome(address, data_dir))
+            stopped_as_asked = EmbeddedServer(settings).run(lambda address: _welcome(address, data_dir))
     if not stopped_as_asked:
         raise typer.Exit(ExitCode.INFRASTRUCTURE)
 
 
 def _refuse_strangers(host: str, *, allow_remote: bool) -> None:
     if not allow_remote and not _is_loopback(host):
-        raise ConfigError(
+        raise SettingsError(
             f"{host!r} may be reached from other machines, and this service has no authentication yet",
             hint="leave --host at 127.0.0.1, or put an authenticating proxy in front and add --allow-remote",
         )
@@ -56,16 +58,12 @@ def _is_loopback(host: str) -> bool:
 
 
 def _settings(**chosen: Any) -> Any:
-    from pydantic import ValidationError
-
     from service.settings import Settings
 
-    try:
+    with starting():
         settings = Settings(**chosen)
-    except ValidationError as error:
-        raise ConfigError(f"the settings make no sense: {error}", hint="see the EIGENGATE_… variables") from None
     if settings.database_url is not None or not settings.broker_url.startswith("memory:"):
-        raise ConfigError(
+        raise SettingsError(
             "`eigengate serve` is one process with a database and a queue of its own",
             hint="unset EIGENGATE_DATABASE_URL and EIGENGATE_BROKER_URL, or run the API and `eigengate worker` apart",
         )

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from eigengate.cli.failure import explained
+from eigengate.cli.starting import starting
 from eigengate.cli.terminal import stdout
-from eigengate.errors import ConfigError
+from eigengate.errors import SettingsError
 
 
 class Pool(StrEnum):
@@ -48,18 +49,22 @@ def _run(concurrency: int, pool: Pool) -> int:
     from workers.settings import WorkerSettings
     from workers.standalone import StandaloneWorker
 
-    settings = Settings()
+    with starting():
+        settings = Settings()
     if settings.broker_url.startswith("memory:"):
-        raise ConfigError(
+        raise SettingsError(
             "a queue in memory does not reach a worker in another process",
             hint="set EIGENGATE_BROKER_URL to the API's Redis, or use `eigengate serve`, which has a worker inside",
         )
     log_to_stderr()
     for chatty in ("celery", "kombu", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    crew = Crew(settings, WorkerSettings(concurrency=concurrency, pool=pool.value))
-    crew.context.database.migrate()
-    stdout().print(f"[bold]{crew.name}[/] waits for audits ({pool.value}, {concurrency} at once). Ctrl+C stops it.")
+    with starting():
+        crew = Crew(settings, WorkerSettings(concurrency=concurrency, pool=pool.value))
+        crew.context.database.migrate()
+    console = stdout()
+    console.print(f"[bold]{crew.name}[/] waits for audits ({pool.value}, {concurrency} at once). Ctrl+C stops it.")
+    console.file.flush()
     try:
         return StandaloneWorker(crew).run()
     finally:

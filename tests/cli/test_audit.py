@@ -151,3 +151,13 @@ def test_onnx_of_a_newer_standard_is_refused_not_guessed(folder):
     done = run(folder, "audit", "new.onnx", "probe.npz")
     assert done.exit_code == 3
     assert "99" in done.output
+
+
+def test_a_command_that_breaks_does_not_say_that_the_gate_failed(folder, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("nobody thought of this")
+
+    monkeypatch.setattr("eigengate.cli.audit.audit_here", broken)
+    done = run(folder, "check", "model.pt", "probe.npz")
+    assert done.exit_code == 4
+    assert "ZeroDivisionError: nobody thought of this" in done.output

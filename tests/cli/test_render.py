@@ -38,3 +38,9 @@ def test_a_waiver_that_expires_soon_is_noted():
     assert "note: waiver of 'c' by ada expires in 0 days" in rendered(
         verdict_table(judge(make_report(), rules, today=TODAY))
     )
+
+
+def test_what_was_not_judged_is_said_once_for_every_reason():
+    rules = policy(threshold(id="a", level="off"), threshold(id="b", level="off"))
+    lines = rendered(verdict_table(judge(make_report(), rules, today=TODAY))).splitlines()
+    assert len([line for line in lines if line.startswith("not judged: a, b: ")]) == 1
