@@ -49,7 +49,8 @@ def require_model(found: str) -> str:
     name = _NAMES.get(found, "of no format known here")
     if found in ("empty", "damaged"):
         raise ModelLoadError(f"the model file is {name}", hint="Upload the file again, whole.")
-    raise UnsupportedFormatError(f"the model is neither TorchScript nor ONNX: it is {name}", hint=_EXPORT)
+    hint = "Are model and probe swapped?" if found in ("npz", "npy") else _EXPORT
+    raise UnsupportedFormatError(f"the model is neither TorchScript nor ONNX: it is {name}", hint=hint)
 
 
 def require_probe(found: str) -> str:

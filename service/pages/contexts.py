@@ -38,7 +38,8 @@ class AuditLine:
 @final
 @dataclass(frozen=True, kw_only=True)
 class HomePage:
-    """The front page: ``version`` of Eigengate, and the newest ``audits``."""
+    """The front page: ``version`` of Eigengate, the ``address`` it was asked at, and the newest ``audits``."""
 
     version: str
+    address: str
     audits: Sequence[AuditLine]

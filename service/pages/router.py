@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
@@ -32,9 +32,13 @@ _HEADERS = {
     response_class=HTMLResponse,
     responses={200: {"content": {"text/html": {"example": "<!doctype html>…"}}}, **problems(503)},
 )
-def get_home_page(context: ContextOf) -> Response:
+def get_home_page(request: Request, context: ContextOf) -> Response:
     """What this is, where to go, and the newest audits."""
     with context.database.reading() as session:
         newest, _ = AuditRepository(session).list(limit=_SHOWN)
-    page = HomePage(version=eigengate.__version__, audits=[AuditLine.of(stored.audit) for stored in newest])
+    page = HomePage(
+        version=eigengate.__version__,
+        address=str(request.base_url),
+        audits=[AuditLine.of(stored.audit) for stored in newest],
+    )
     return HTMLResponse(_templates.get_template("home.html").render(asdict(page)), headers=_HEADERS)

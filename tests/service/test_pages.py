@@ -36,6 +36,11 @@ def test_what_strangers_write_is_escaped(client, submit):
     assert "&lt;script&gt;" in page
 
 
+def test_the_first_command_can_be_copied_as_it_stands(shared_client):
+    page = shared_client.get("/", headers={"Host": "example.org:8000"}).text
+    assert "http://example.org:8000/v1/audits</pre>" in page
+
+
 @pytest.mark.parametrize("context", [AuditLine, HomePage])
 def test_every_field_of_a_page_is_explained(context):
     assert all(f"``{field.name}``" in context.__doc__ for field in fields(context) if field.name not in PLAIN)

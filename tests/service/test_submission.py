@@ -346,7 +346,8 @@ def test_a_policy_is_a_table_or_text(client, policy):
 def test_model_and_probe_swapped_by_digest_are_refused(client):
     digest = hashlib.sha256(uploads.NPZ).hexdigest()
     client.put(f"/v1/artifacts/{digest}", content=uploads.NPZ)
-    refused(client.post("/v1/audits", json={"model": digest, "probe": digest}), 422, "unsupported_format")
+    problem = refused(client.post("/v1/audits", json={"model": digest, "probe": digest}), 422, "unsupported_format")
+    assert problem["hint"] == "Are model and probe swapped?"
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -9,7 +9,7 @@ _ALLOCATION_WORDS = ("can't allocate memory", "not enough memory", "bad_alloc", 
 
 def explain(error: BaseException) -> Failure:
     """The failure line for ``error``: its own code if it is one of ours, and an honest guess if it is not."""
-    if isinstance(error, EigengateError):
+    if isinstance(error, EigengateError) and not _is_refused_allocation(error):
         return Failure(
             code=error.code,
             title=clip(error.title, 200),

@@ -1,0 +1,24 @@
+"""What a caller reads of an exception in the child."""
+
+import pytest
+
+from eigengate.errors import ModelExecutionError, ShapeMismatchError
+from workers.sandbox.explanation import explain
+
+REFUSED = "aten::zeros failed: DefaultCPUAllocator: can't allocate memory: you tried to allocate 21474836480 bytes"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError(REFUSED), ModelExecutionError(REFUSED, hint="look")])
+def test_a_refused_allocation_is_a_lack_of_memory_whoever_reports_it(error):
+    failure = explain(error)
+    assert failure.code == "out_of_memory"
+    assert "Lower max_samples" in failure.hint
+
+
+def test_our_own_errors_are_told_as_they_are():
+    failure = explain(ShapeMismatchError("5 columns, not 4", hint="look"))
+    assert (failure.code, failure.detail, failure.hint) == (ShapeMismatchError.code, "5 columns, not 4", "look")
+
+
+def test_anything_else_is_our_fault():
+    assert explain(ZeroDivisionError("x")).code == "internal"
