@@ -1,5 +1,6 @@
 """One audit's shared state: what several diagnostics need is computed here, at most once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, final
@@ -64,6 +65,10 @@ class Context:
         """The random stream of that name under the configured seed, on the subject's device."""
         return self.subject.generator(self.config.seed, stream)
 
+    def watched(self, work: str) -> Callable[[int, int], None]:
+        """Who is told how many steps of a piece of work are done."""
+        return lambda done, total: self.on_progress(work, done, total)
+
     @cached_property
     def space(self) -> ParameterSpace:
         """The order of the parameters in flat vectors."""
@@ -123,7 +128,11 @@ class Context:
             self.hessian_operator,
             stream="plain",
             start=self._leading_directions,
-            quadrature=quadrature(self.hessian_operator, self.generator("quadrature/hessian")),
+            quadrature=quadrature(
+                self.hessian_operator,
+                self.generator("quadrature/hessian"),
+                self.watched("hessian_quadrature"),
+            ),
         )
 
     @cached_property

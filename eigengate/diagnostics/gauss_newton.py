@@ -94,7 +94,7 @@ def _estimated(context: Context) -> Findings:
         trace=context.gauss_newton_trace,
         accuracy=context.config.accuracy,
         memory_budget_bytes=context.memory_budget_bytes,
-        quadrature=quadrature(operator, generator),
+        quadrature=quadrature(operator, generator, context.watched("gauss_newton_quadrature")),
         generator=generator,
     )
     known = {

@@ -1,5 +1,7 @@
 """Stochastic Lanczos quadrature."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -10,7 +12,14 @@ from eigengate.estimators.spectral_measure import SpectralMeasure
 from eigengate.operators import LinearOperator
 
 
-def slq(A: LinearOperator, *, num_steps: int, num_samples: int, generator: torch.Generator) -> SpectralMeasure:
+def slq(
+    A: LinearOperator,
+    *,
+    num_steps: int,
+    num_samples: int,
+    generator: torch.Generator,
+    on_probe: Callable[[int, int], None] = lambda done, total: None,
+) -> SpectralMeasure:
     """The spectral measure of a self-adjoint operator by stochastic Lanczos quadrature.
 
     Each probe vector's ``num_steps`` Lanczos steps give a Gauss rule that integrates polynomials up to degree
@@ -22,6 +31,7 @@ def slq(A: LinearOperator, *, num_steps: int, num_samples: int, generator: torch
         num_steps: Lanczos steps per probe vector; N or more makes each rule exact.
         num_samples: Rademacher probe vectors.
         generator: Draws them.
+        on_probe: Called after each probe vector with how many are done, and of how many.
     """
     N = A.shape[0]
     depth = min(num_steps, N)
@@ -36,6 +46,7 @@ def slq(A: LinearOperator, *, num_steps: int, num_samples: int, generator: torch
         theta, S = torch.linalg.eigh(T)
         nodes[j, : len(theta)] = theta
         weights[j, : len(theta)] = N * S[0].square()
+        on_probe(j + 1, num_samples)
     return SpectralMeasure(nodes, weights, products)
 
 
