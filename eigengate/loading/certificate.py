@@ -10,7 +10,7 @@ from torch import Tensor
 from eigengate.contract import Certificate, CertificateCheck, Divergence
 from eigengate.errors import CertificateError, ModelExecutionError
 from eigengate.loading.derivative_exam import DerivativeExam
-from eigengate.loading.functional_model import FunctionalModel
+from eigengate.loading.functional_model import FunctionalModel, filled_up
 
 # float32 sums of a few thousand terms in another order differ by about 1e-6 of the largest one; deep networks amplify
 # that a hundredfold. A wrong operator is wrong in the first digits.
@@ -70,7 +70,7 @@ def require(certificate: Certificate) -> None:
     failed = [
         f"{check.name}: error {check.error:.2g} exceeds {check.tolerance:.2g}"
         if check.error is not None
-        else check.name
+        else f"{check.name}: {check.detail}"
         for check in certificate.checks
         if not check.passed
     ]
@@ -118,7 +118,8 @@ def _forward_parity(model: FunctionalModel, inputs: tuple[Tensor, ...]) -> tuple
 
 
 def _first_divergence(model: FunctionalModel, inputs: tuple[Tensor, ...]) -> Divergence | None:
-    few = tuple(tensor[:1] for tensor in inputs) if model.one_sample_only else tuple(tensor[:2] for tensor in inputs)
+    size = model.fixed_batch or 2
+    few = tuple(filled_up(tensor[:size], size) for tensor in inputs)
     watched = dict(model.program.watch(model.program.parameters, *few))
     witnessed = model.runtime.values(list(watched), *few)
     for name, ours in watched.items():

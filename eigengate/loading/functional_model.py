@@ -32,7 +32,8 @@ class FunctionalModel:
     """A trained network as a pure, batched function of its parameters and inputs.
 
     ``apply(params, *inputs)`` maps inputs of shape [n, ...] to one output of shape [n, C] and works under
-    ``torch.func.vmap / jvp / vjp / grad``. A program exported for batches of one sample is run sample by sample.
+    ``torch.func.vmap / jvp / vjp / grad``. A program exported for batches of one size is run sample by sample, each
+    repeated to fill the batch.
     """
 
     program: Program
@@ -59,17 +60,21 @@ class FunctionalModel:
 
     def apply(self, params: Params, *inputs: Tensor) -> Tensor:
         """The output [n, C] for inputs [n, ...]; ``params`` has the keys of ``self.params``."""
-        if self.one_sample_only and inputs[0].shape[0] != 1:
-            return torch.vmap(lambda *sample: self._apply(params, *(s.unsqueeze(0) for s in sample)).squeeze(0))(
-                *inputs
-            )
-        return self._apply(params, *inputs)
+        size = self.fixed_batch
+        if size is None or inputs[0].shape[0] == size:
+            return self._apply(params, *inputs)
+        return torch.vmap(lambda *sample: self._apply(params, *(s.expand(size, *s.shape) for s in sample))[0])(*inputs)
+
+    @property
+    def fixed_batch(self) -> int | None:
+        """The batch size the file was exported for, None if it takes any."""
+        shape = self.inputs[0].shape
+        return shape[0] if shape else None
 
     @property
     def one_sample_only(self) -> bool:
         """Whether the file was exported for batches of exactly one sample."""
-        shape = self.inputs[0].shape
-        return shape is not None and len(shape) > 0 and shape[0] == 1
+        return self.fixed_batch == 1
 
     def _apply(self, params: Params, *inputs: Tensor) -> Tensor:
         try:
@@ -95,8 +100,10 @@ class FunctionalModel:
             ModelExecutionError: the original runtime cannot run the model on these inputs.
         """
         n = inputs[0].shape[0]
-        batches = [tuple(t[i : i + 1] for t in inputs) for i in range(n)] if self.one_sample_only else [inputs]
-        return torch.cat([self.runtime(*batch)[self.output.index].reshape(n // len(batches), -1) for batch in batches])
+        size = self.fixed_batch or n
+        filled = tuple(filled_up(tensor, size) for tensor in inputs)
+        batches = zip(*(torch.split(tensor, size) for tensor in filled), strict=True)
+        return torch.cat([self.runtime(*batch)[self.output.index].reshape(size, -1) for batch in batches])[:n]
 
     def to(self, *, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
         """The same function on another device or in another floating point type."""
@@ -139,3 +146,9 @@ class FunctionalModel:
             )
         frozen = {name: tensor for name, tensor in parameters.items() if name not in kept}
         return replace(self, trainable=kept, frozen=frozen)
+
+
+def filled_up(tensor: Tensor, size: int) -> Tensor:
+    """The samples [n, ...] with the last one repeated until their number is a multiple of ``size``."""
+    missing = -tensor.shape[0] % size
+    return torch.cat([tensor, tensor[-1:].expand(missing, *tensor.shape[1:])]) if missing else tensor
