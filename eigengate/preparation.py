@@ -2,17 +2,20 @@
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Final, final
 
 import torch
 
 from eigengate.contract import AuditConfig, Coverage, InputInfo, ModelInfo, OutputInfo, ParameterInfo, ProbeInfo
-from eigengate.errors import ConfigError, NonFiniteOutputError
+from eigengate.errors import ConfigError, ModelError, NonFiniteOutputError, NotDifferentiableError
 from eigengate.loading.binding import Binding, bind
 from eigengate.loading.functional_model import FunctionalModel
 from eigengate.loading.probe import Probe
 from eigengate.operators.subject import Subject
 from eigengate.targets import output_kind, targets
+
+# Batches of another size are summed in another order; samples that influence one another differ in the first digits.
+_INDEPENDENCE_TOLERANCE: Final = 1e-3
 
 
 @final
@@ -33,6 +36,8 @@ def prepare(model: FunctionalModel, probe: Probe, config: AuditConfig) -> Prepar
     Raises:
         ConfigError: device, output or parameter choice do not exist.
         ProbeError: probe and model do not fit together.
+        NotDifferentiableError: the output holds no floating point numbers.
+        ModelError: a sample's output depends on the samples beside it.
         NonFiniteOutputError: the model's output on the probe data is not finite.
     """
     device = _device(config.device)
@@ -45,7 +50,9 @@ def prepare(model: FunctionalModel, probe: Probe, config: AuditConfig) -> Prepar
     analysed = analysed.to(device=device, dtype=dtype)
     inputs = tuple(t.to(device, dtype if t.is_floating_point() else None) for t in binding.inputs)
     f = analysed.apply(analysed.params, *inputs).detach()
+    _require_numbers(f, analysed.output.name)
     _require_finite(f)
+    _require_independence(f, analysed, inputs)
     y = None if probe.y is None else probe.y[: f.shape[0]].to(device)
     kind = wanted.kind if wanted.kind != "auto" else ("logits" if analysed.output.softmax_cut else output_kind(f, y))
     analysed = replace(analysed, output=replace(analysed.output, kind=kind))
@@ -69,12 +76,35 @@ def _device(wanted: str) -> torch.device:
     return device
 
 
+def _require_numbers(f: torch.Tensor, output: str) -> None:
+    if not f.is_floating_point():
+        raise NotDifferentiableError(
+            f"output {output!r} holds {str(f.dtype).removeprefix('torch.')}, which has no derivative",
+            hint="export the network without its closing argmax or comparison, or choose another output.select",
+        )
+    if f.shape[1] == 0:
+        raise ModelError(f"output {output!r} holds no number", hint="choose another output.select")
+
+
 def _require_finite(f: torch.Tensor) -> None:
     bad = torch.nonzero(~torch.isfinite(f).all(dim=1)).flatten().tolist()
     if bad:
         raise NonFiniteOutputError(
             f"the output holds NaN or infinity for {len(bad)} of {f.shape[0]} samples, e.g. {bad[:5]}",
             hint="check the preprocessing of the probe data and the model's weights",
+        )
+
+
+def _require_independence(f: torch.Tensor, model: FunctionalModel, inputs: tuple[torch.Tensor, ...]) -> None:
+    half = f.shape[0] // 2
+    if half == 0:
+        return
+    without_the_others = model.apply(model.params, *(tensor[:half] for tensor in inputs)).detach()
+    difference = float((without_the_others - f[:half]).abs().max())
+    if difference > _INDEPENDENCE_TOLERANCE * float(f.abs().max()):
+        raise ModelError(
+            f"the output of a sample depends on the samples beside it: it changes by {difference:.3g} without them",
+            hint="export in evaluation mode (model.eval()); a network must not compute across its batch",
         )
 
 

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import final
 
-import torch
 from torch import Tensor
 
-from eigengate.errors import NotDifferentiableError, ShapeMismatchError
+from eigengate.errors import ModelError, NotDifferentiableError, ShapeMismatchError
 from eigengate.loading.probe import Probe
 from eigengate.loading.program import TensorSpec
 
@@ -30,6 +29,7 @@ def bind(specs: tuple[TensorSpec, ...], probe: Probe) -> Binding:
     Raises:
         ShapeMismatchError: an input has no array, or one of another shape or kind.
         NotDifferentiableError: no input is floating point.
+        ModelError: an input is in half precision.
     """
     inputs = tuple(_fitted(spec, _array(spec, specs, probe)) for spec in specs)
     floating = [position for position, tensor in enumerate(inputs) if tensor.is_floating_point()]
@@ -55,12 +55,14 @@ def _array(spec: TensorSpec, specs: tuple[TensorSpec, ...], probe: Probe) -> Ten
 
 
 def _fitted(spec: TensorSpec, tensor: Tensor) -> Tensor:
-    if spec.dtype.is_floating_point and spec.dtype.itemsize >= 4:
-        tensor = tensor.to(spec.dtype)
-    elif tensor.is_floating_point() != spec.dtype.is_floating_point:
+    if spec.dtype.is_floating_point and spec.dtype.itemsize < 4:
+        raise ModelError(
+            f"input {spec.name!r} is {str(spec.dtype).removeprefix('torch.')}: too few digits to certify derivatives",
+            hint="export the network in float32 (model.float())",
+        )
+    if tensor.is_floating_point() and not spec.dtype.is_floating_point:
         raise ShapeMismatchError(f"input {spec.name!r} wants {spec.dtype}, the probe holds {tensor.dtype}")
-    else:
-        tensor = tensor.to(torch.float32 if spec.dtype.is_floating_point else spec.dtype)
+    tensor = tensor.to(spec.dtype)
     if spec.shape is not None and not _fits(spec.shape, tensor):
         raise ShapeMismatchError(
             f"input {spec.name!r} wants shape {_shown(spec.shape)}, the probe holds {_shown(tuple(tensor.shape))}",

@@ -55,7 +55,7 @@ def lower(module: torch.jit.ScriptModule, traced_inputs: bytes | None = None) ->
     source = Source(
         network=network,
         parameters=parameters,
-        inputs=inputs_of(network, tuple(names[: len(network.body.parameters)]), traced_inputs),
+        inputs=inputs_of(network, tuple(names[: len(network.body.parameters)]), traced_inputs, parameters.values()),
         outputs=outputs_of(network),
         notes=tuple(remarks_of(network, frozen=frozen)),
     )

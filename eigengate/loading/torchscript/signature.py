@@ -2,11 +2,12 @@
 
 import io
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
 
 import torch
+from torch import Tensor
 
 from eigengate.errors import ModelLoadError
 from eigengate.loading.program import TensorSpec
@@ -35,7 +36,9 @@ def outputs_of(network: Network) -> tuple[Output, ...]:
         for output in _flatten(network, result, network.result)
     ]
     if not found:
-        raise ModelLoadError(f"The model returns no tensor but {network.result}")
+        raise ModelLoadError(
+            f"The model returns no tensor but {network.result}", hint="Return a tensor or a tuple of tensors."
+        )
     labels = [output.label for output in found]
     return tuple(
         output if labels.count(output.label) == 1 and output.label else Output(f"output_{k}", output.name, output.path)
@@ -71,17 +74,25 @@ def _label(network: Network, output: Output) -> str:
     return "" if stem.isdigit() or output.name in network.body.parameters else stem
 
 
-def inputs_of(network: Network, names: tuple[str, ...], traced: bytes | None) -> tuple[TensorSpec, ...]:
-    """Specifications of a network's inputs: from the recorded trace where there is one, else from their use."""
+def inputs_of(
+    network: Network, names: tuple[str, ...], traced: bytes | None, weights: Iterable[Tensor]
+) -> tuple[TensorSpec, ...]:
+    """Specifications of a network's inputs: from the recorded trace where there is one, else from use and weights."""
     examples = _traced_examples(traced) if traced is not None else []
+    floating = _common_type(weights)
     specs = []
     for index, (name, value) in enumerate(zip(names, network.body.parameters, strict=True)):
         if index < len(examples):
             dtype, shape = examples[index]
             specs.append(TensorSpec(name, dtype, shape))
         else:
-            specs.append(TensorSpec(name, torch.int64 if _is_index(network, value) else torch.float32))
+            specs.append(TensorSpec(name, torch.int64 if _is_index(network, value) else floating))
     return tuple(specs)
+
+
+def _common_type(weights: Iterable[Tensor]) -> torch.dtype:
+    types = {weight.dtype for weight in weights if weight.is_floating_point()}
+    return types.pop() if len(types) == 1 else torch.float32
 
 
 def _is_index(network: Network, name: str) -> bool:

@@ -174,3 +174,9 @@ def test_a_program_leaves_its_arguments_and_itself_unchanged(name):
     assert torch.equal(x, input_before)
     for key, tensor in {**program.parameters, **program.buffers}.items():
         assert torch.equal(tensor, before[key])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+def test_a_scripted_network_is_fed_what_its_weights_are(dtype):
+    program = read_torchscript(torchscript(nn.Linear(3, 2).to(dtype), torch.ones(1, 3), "scripted")).program
+    assert program.inputs[0].dtype == dtype
