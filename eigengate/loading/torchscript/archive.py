@@ -98,6 +98,11 @@ def open_archive(data: bytes) -> Archive:
     kind = sniff(data)
     if kind is ArchiveKind.UNREADABLE_ZIP:
         raise ModelLoadError("The zip archive is damaged or cut short", hint="Upload the file again, whole.")
+    if kind is ArchiveKind.OTHER:
+        raise UnsupportedFormatError(
+            f"Not a TorchScript archive and not a whole ONNX model: the file starts with {data[:8]!r}",
+            hint=f"{_EXPORT_HINT} A model cut short on its way must be copied again.",
+        )
     if kind is not ArchiveKind.TORCHSCRIPT:
         raise UnsupportedFormatError(f"Not a TorchScript archive but: {kind.value}", hint=_HINTS.get(kind))
     try:

@@ -255,7 +255,11 @@ class _Emitter:
 
     def raise_exception(self, node: Node) -> list[Step]:
         def fail(message: Any, *_: Any) -> None:
-            raise ModelExecutionError(f"The model raised: {message}", context={"operator": node.operator})
+            raise ModelExecutionError(
+                f"The model raised: {message}",
+                hint="Check that the probe data is what the model accepts; it runs on all samples at once.",
+                context={"operator": node.operator},
+            )
 
         return [self._step(node, [self.slot(name) for name in node.inputs], fail)]
 

@@ -80,7 +80,10 @@ class TorchScriptRuntime(Runtime):
                 return function(*inputs)
             except Exception as error:
                 reason = str(error).strip().splitlines() or [type(error).__name__]
-                raise ModelExecutionError(f"The model raised on its own executor: {reason[-1][:300]}") from error
+                raise ModelExecutionError(
+                    f"The model raised on its own executor: {reason[-1][:300]}",
+                    hint="Check that the saved model runs on the probe data.",
+                ) from error
 
 
 def _flatten(value: Any) -> Iterator[Tensor]:

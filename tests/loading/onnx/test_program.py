@@ -4,10 +4,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from eigengate.errors import ModelExecutionError
+from eigengate.errors import ModelExecutionError, UnsupportedOperatorError
 from eigengate.loading.onnx import OnnxProgram, read_onnx
 from eigengate.loading.program import TensorSpec
 from tests.support.onnx_graphs import graph_model
@@ -129,3 +129,14 @@ def test_onnxruntime_failures_are_ours() -> None:
     with pytest.raises(ModelExecutionError, match="onnxruntime failed"):
         lowered.runtime(torch.ones(1, 99))
     assert lowered.runtime.name.startswith("onnxruntime ")
+
+
+def test_dropout_in_training_mode_is_refused_with_a_remedy():
+    nodes = [helper.make_node("Dropout", ["x", "", "training"], ["y"])]
+    training = numpy_helper.from_array(np.array(True), "training")
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in ("x", "y"))
+    graph = helper.make_graph(nodes, "g", [x], [y], [training])
+    program = OnnxProgram(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
+    with pytest.raises(UnsupportedOperatorError, match="training mode") as caught:
+        program(program.parameters, torch.ones(2, 3))
+    assert "evaluation mode" in caught.value.hint

@@ -225,3 +225,10 @@ def test_packed_quantised_parameters_are_refused_as_quantised(good):
     data = archive([(name, text if name == source else old) for name, old in members(good).items()])
     with pytest.raises(QuantizedModelError, match="quantized::linear"):
         read_torchscript(data)
+
+
+@pytest.mark.parametrize("data", [b"hello", bytes(64), archive([("a/hello.txt", b"hi")])])
+def test_what_is_neither_format_is_refused_with_its_first_bytes_and_what_to_export(data):
+    with pytest.raises(UnsupportedFormatError, match="the file starts with") as caught:
+        read_torchscript(data)
+    assert "torch.onnx.export" in caught.value.hint

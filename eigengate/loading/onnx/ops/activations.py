@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from eigengate.errors import UnsupportedOperatorError
 from eigengate.loading.onnx.registry import Tensors, operator
 
 
@@ -152,5 +153,8 @@ def dropout(
     x: Tensor, ratio: Tensor | None = None, training: bool | None = None, *, seed: int = 0, outputs: int
 ) -> Tensors:
     if training and (ratio is None or bool(ratio != 0)):
-        raise ValueError("dropout is in training mode; export the model in evaluation mode")
+        raise UnsupportedOperatorError(
+            "Dropout is in training mode, where it draws random numbers",
+            hint="Export the model in evaluation mode (model.eval()).",
+        )
     return (x, torch.ones(x.shape, dtype=torch.bool, device=x.device))[:outputs]
