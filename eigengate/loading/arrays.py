@@ -65,7 +65,7 @@ def _read_npy(name: str, stream: io.BytesIO, size: int) -> NDArray[np.generic]:
             )
         stream.seek(0)
         return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
-    except (ValueError, TypeError, EOFError, OSError, MemoryError, SyntaxError) as error:
+    except (ValueError, TypeError, EOFError, OSError, MemoryError, SyntaxError, OverflowError) as error:
         if isinstance(error, ProbeError):
             raise
         raise ProbeFormatError(f"array {name!r} cannot be read: {error}", hint=HINT) from error
@@ -77,5 +77,7 @@ def _read_safetensors(data: bytes) -> Arrays:
 
     try:
         return dict(load(data))
-    except (SafetensorError, KeyError, ValueError) as error:
+    except KeyError as error:  # names the type that numpy has no equal for
+        raise ProbeFormatError(f"the .safetensors file holds numbers of type {error}", hint=HINT) from error
+    except (SafetensorError, ValueError) as error:
         raise ProbeFormatError(f"the .safetensors file cannot be read: {error}", hint=HINT) from error

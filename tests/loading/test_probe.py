@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save
+from safetensors.torch import save as torch_save
 
 from eigengate import load_probe
 from eigengate.errors import InputError, ProbeFormatError, ProbeValueError
@@ -85,6 +86,11 @@ def zipped(**members):
     return stream.getvalue()
 
 
+def header(shape):
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -99,6 +105,8 @@ def zipped(**members):
         pytest.param(npy(np.array(["2020-01-01"], dtype="M8[D]")), "dtype", id="dates"),
         pytest.param(npy(np.ones((2, 2), dtype=np.complex64)), "dtype", id="complex"),
         pytest.param(save({"x": X})[:-3], "cannot be read", id="truncated safetensors"),
+        pytest.param(torch_save({"x": torch.ones(2, 2).bfloat16()}), "type 'BF16'", id="bfloat16"),
+        pytest.param(header("(0, 99999999999999999999)"), "cannot be read", id="a size beyond 64 bits"),
     ],
 )
 def test_what_is_no_plain_numeric_file_is_refused(data, message):
