@@ -122,6 +122,7 @@ def test_a_probe_of_another_shape_is_refused_with_what_was_wanted(folder):
         ('{"sede": 1}', "sede"),
         ('{"precision": "float16"}', "precision"),
         ("not json", "not valid"),
+        ("[" * 100_000, "not valid"),
         ('{"device": "cuda:99"}', "cuda:99"),
     ],
 )
@@ -161,3 +162,11 @@ def test_a_command_that_breaks_does_not_say_that_the_gate_failed(folder, monkeyp
     done = run(folder, "check", "model.pt", "probe.npz")
     assert done.exit_code == 4
     assert "ZeroDivisionError: nobody thought of this" in done.output
+
+
+@pytest.mark.parametrize("text", ["a: [1", "!!python/object/apply:os.system [true]"])
+def test_yaml_that_cannot_be_read_exits_2(folder, text):
+    (folder / "bad.yaml").write_text(text)
+    done = run(folder, "audit", "model.pt", "probe.npz", "--config", "bad.yaml")
+    assert done.exit_code == 2
+    assert "invalid_config" in done.output
