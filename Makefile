@@ -18,7 +18,7 @@ $(READY): pyproject.toml constraints.txt
 
 setup: $(READY) ## make the virtual environment and install everything, versions as in constraints.txt
 
-demo: $(READY) ## train two small networks, audit them over HTTP, gate them: the whole product in two minutes
+demo: $(READY) ## train two small networks, audit them over HTTP, gate them: the whole product in a few minutes
 	$(BIN)/python examples/demo.py
 
 test: $(READY) ## run the tests (under ten minutes on two cores)

@@ -1,4 +1,4 @@
-"""The whole product in two minutes: train, export, serve, audit over HTTP, gate, stop.
+"""The whole product in a few minutes: train, export, serve, audit over HTTP, gate, stop.
 
     make demo
 
