@@ -1,4 +1,3 @@
-
 """Scaled dot-product attention and what goes with it, unfused: fused kernels have no second derivative."""
 
 import math

@@ -1,4 +1,3 @@
-
 """Convolutions over one, two or three spatial axes."""
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,3 @@
-
 """Normalisation layers, from means and variances: the fused kernels lack forward-over-reverse derivatives."""
 
 import torch

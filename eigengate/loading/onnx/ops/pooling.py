@@ -1,4 +1,3 @@
-
 """Pooling over windows and over all of space."""
 
 import math
