@@ -1,6 +1,7 @@
 """Reading a policy: parse, resolve ``extends``, check every name, and say where each mistake is."""
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -13,6 +14,8 @@ from eigengate.gate.policy_text import PolicyDocument, parse_policy
 from eigengate.gate.positions import nearest
 from eigengate.gate.presets import PREFIX, PRESETS, preset_text
 
+MAX_MISTAKES = 100  # looking for the word that was meant takes milliseconds each
+
 PolicySource = str | FilePath | bytes | dict[str, Any]
 
 
@@ -23,21 +26,22 @@ def load_policy(source: PolicySource) -> Policy:
         source: ``builtin:NAME``, or the path of a file; its content as bytes; or a table that was parsed already.
 
     Raises:
-        PolicyError: The first mistake in words; ``context["mistakes"]`` lists all, each with ``line``, ``column``,
-            ``pointer`` and ``message``.
+        PolicyError: The first mistake in words; ``context["mistakes"]`` lists the first hundred, each with ``line``,
+            ``column``, ``pointer`` and ``message``.
     """
     document, name = _document(source)
     try:
         values, origins = _resolved(document.values)
     except PolicyError as error:
         raise _refusal([Mistake(("extends",), error.detail)], document, name) from None
-    mistakes = list(own_mistakes(document.values))
+    mistakes = list(islice(own_mistakes(document.values), MAX_MISTAKES))
     try:
         policy = Policy.model_validate(values)
     except ValidationError as error:
         # A mistake found twice is told once, in our words; an error without a path is that of repeated ids.
         known = {(), *(mistake.path for mistake in mistakes)} if mistakes else set()
-        mistakes += [found for found in shape_mistakes(error, origins) if found.path not in known]
+        more = (found for found in shape_mistakes(error, origins) if found.path not in known)
+        mistakes += islice(more, MAX_MISTAKES - len(mistakes))
         raise _refusal(mistakes, document, name) from None
     if mistakes:
         raise _refusal(mistakes, document, name)

@@ -8,7 +8,12 @@ from typing import Any, NamedTuple
 from eigengate.errors import PolicyError
 from eigengate.gate.positions import Positions, toml_positions, yaml_positions
 
-MAX_POLICY_BYTES = 256 * 1024
+MAX_POLICY_BYTES = 64 * 1024
+# Far above what a policy needs. The time that tomllib takes for one key grows with the square of its parts, that of
+# PyYAML with the square of the depth of brackets.
+MAX_DOTS_PER_LINE = 100
+MAX_DEPTH = 32
+_BRACKET = re.compile(r"[\[\]{}]")
 _AT = re.compile(r"\(at line (\d+), column (\d+)\)")
 
 
@@ -30,7 +35,8 @@ def parse_policy(content: bytes) -> PolicyDocument:
     """Parse ``content``; JSON if it starts with a brace, else TOML, else YAML where PyYAML is installed.
 
     Raises:
-        PolicyError: It is none of them, or not a table; ``context["line"]`` says where, if known.
+        PolicyError: It is none of them, or not a table, or larger, deeper or more dotted than any policy;
+            ``context["line"]`` says where, if known.
     """
     if len(content) > MAX_POLICY_BYTES:
         raise PolicyError(f"the policy has {len(content)} bytes, more than {MAX_POLICY_BYTES}")
@@ -38,10 +44,20 @@ def parse_policy(content: bytes) -> PolicyDocument:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise PolicyError(f"the policy is not UTF-8 text: {error}", hint="write it as TOML") from None
+    _require_shallow(text)
     try:
         return _json(text) if text.lstrip().startswith("{") else _toml_or_yaml(text)
     except RecursionError:
         raise PolicyError("the policy is nested too deeply") from None
+
+
+def _require_shallow(text: str) -> None:
+    """Brackets are counted in strings and comments too: what closes them there as well is no deeper for it."""
+    depth = 0
+    for bracket in _BRACKET.findall(text):
+        depth = depth + 1 if bracket in "[{" else max(0, depth - 1)
+        if depth > MAX_DEPTH:
+            raise PolicyError(f"the policy is nested too deeply: more than {MAX_DEPTH} brackets are open at once")
 
 
 def _json(text: str) -> PolicyDocument:
@@ -66,6 +82,9 @@ def _refused(constant: str) -> Any:
 
 
 def _toml_or_yaml(text: str) -> PolicyDocument:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.count(".") > MAX_DOTS_PER_LINE:
+            raise _syntax_error("TOML", f"a line with more than {MAX_DOTS_PER_LINE} dots", number, 1)
     try:
         return PolicyDocument(tomllib.loads(text), text, "toml")
     except tomllib.TOMLDecodeError as error:
@@ -74,6 +93,8 @@ def _toml_or_yaml(text: str) -> PolicyDocument:
         place = _AT.search(str(error))
         line, column = (int(place[1]), int(place[2])) if place else (None, None)
         raise _syntax_error("TOML", _AT.sub("", str(error)).strip(), line, column) from None
+    except ValueError as error:
+        raise PolicyError(f"the policy is not usable TOML: {error}") from None
 
 
 def _yaml(text: str) -> dict[str, Any] | None:

@@ -127,8 +127,14 @@ def test_keys_inside_a_multi_line_text_are_not_mistaken_for_keys():
         (b"\xff\xfe", "not UTF-8"),
         (b"- just\n- a list\n", "not valid TOML"),
         (b"#" * 300_000, "300000 bytes"),
-        (b"{" * 100_000, "."),
-        (b"a = " + b"[" * 100_000, "."),
+        (b"{" * 50_000, "nested too deeply"),
+        (b"a = " + b"[" * 50_000, "nested too deeply"),
+        (b"a: " + b"[" * 3000, "nested too deeply"),
+        (b"a: " + b"{b: " * 3000, "nested too deeply"),
+        (b"- " * 3000 + b"a", "nested too deeply"),
+        (b"a" + b".a" * 30_000 + b" = 1", "line 1, column 1: not valid TOML: a line with more than 100 dots"),
+        (b"schema = 1\n[" + b"a." * 30_000 + b"a]", "line 2, column 1: not valid TOML: a line with more than"),
+        (b"a = " + b"1" * 5000, "not usable TOML"),
         (b'{"a": ' + b"9" * 5000 + b"}", "not usable JSON"),
     ],
 )
@@ -182,6 +188,10 @@ def test_a_mistake_in_a_refinement_points_to_what_was_written():
 
 def test_the_lines_of_conditions_are_known():
     assert condition_lines(GOOD.encode()) == {"sharp": 3, "worse": 10}
+
+
+def test_no_more_than_a_hundred_mistakes_are_looked_into():
+    assert len(mistakes({"condition": [threshold(id=f"c{i}", metric=f"hessian.m{i}") for i in range(150)]})) == 100
 
 
 @settings(max_examples=40, deadline=None)
