@@ -24,7 +24,7 @@ from eigengate.contract import (
     StageEvent,
 )
 from eigengate.diagnostics import Context, Diagnostic, Findings, load_all
-from eigengate.errors import EigengateError
+from eigengate.errors import EigengateError, NothingMeasuredError
 from eigengate.index import stability_index
 from eigengate.loading import FunctionalModel, Probe
 from eigengate.loading.certificate import certify, require
@@ -94,14 +94,24 @@ def _measure(
 ) -> tuple[list[Findings], list[ReportProblem]]:
     """Run every diagnostic; one that fails is a problem in the report, not a lost audit."""
     context = Context(subject=prepared.subject, config=config, on_progress=stages.progress)
-    found, problems = [], []
-    for diagnostic in _selected(config):
+    found, problems, diagnostics = [], [], _selected(config)
+    for diagnostic in diagnostics:
         with stages.stage(diagnostic.name):
             try:
                 found.append(diagnostic.measure(context))
-            except (EigengateError, NotImplementedError, RuntimeError) as error:
+            except Exception as error:  # whatever one diagnostic stumbles over must not cost the others
                 problems.append(_problem(diagnostic.name, error))
+    _require_some(problems, sum(diagnostic.quantity is not None for diagnostic in diagnostics))
     return found, problems
+
+
+def _require_some(problems: list[ReportProblem], asked: int) -> None:
+    if len(problems) >= asked:
+        raise NothingMeasuredError(
+            "; ".join(f"{problem.quantity}: {problem.detail}" for problem in problems)[:1000],
+            hint="the first reason is usually the only one; ask for fewer quantities to find out which can be measured",
+            context={"problems": [problem.model_dump() for problem in problems]},
+        )
 
 
 def _selected(config: AuditConfig) -> list[Diagnostic]:

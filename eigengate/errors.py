@@ -14,7 +14,8 @@
     │   │   ├── ProbeValueError            NaN, infinity, empty, labels out of range
     │   │   └── ShapeMismatchError         probe and model do not fit together
     │   ├── NotDifferentiableError         a derivative the audit needs does not exist
-    │   └── CertificateError               lowered network and original runtime disagree
+    │   ├── CertificateError               lowered network and original runtime disagree
+    │   └── NothingMeasuredError           every quantity that was asked for failed
     ├── ConfigError                 an audit configuration that makes no sense (CLI exit 2)
     │   └── SettingsError              the same of a server's settings
     ├── PolicyError                 a policy file that makes no sense (CLI exit 2)
@@ -145,6 +146,13 @@ class CertificateError(InputError):
 
     code = "certificate_failed"
     title = "The lowered model does not match its original runtime"
+
+
+class NothingMeasuredError(InputError):
+    """Every quantity that was asked for failed, so a report would hold nothing; ``context["problems"]`` lists why."""
+
+    code = "nothing_measured"
+    title = "Nothing could be measured"
 
 
 class ConfigError(EigengateError, ValueError):

@@ -4,6 +4,7 @@ from typing import Final
 
 import torch
 
+from eigengate.loading.functional_model import filled_up
 from eigengate.operators.subject import Subject
 
 # Forward values, their tangents, and the same again on the way back.
@@ -13,9 +14,10 @@ _COPIES: Final = 4
 def activation_floats(subject: Subject) -> int:
     """How many floating point numbers one sample's forward pass makes."""
     params = {**subject.model.frozen, **subject.params}
+    rows = subject.model.fixed_batch or 1
+    sample = (filled_up(tensor[:rows], rows) for tensor in subject.inputs)
     with torch.no_grad():
-        values = subject.model.program.watch(params, *(tensor[:1] for tensor in subject.inputs))
-        return sum(value.numel() for _, value in values)
+        return sum(value.numel() for _, value in subject.model.program.watch(params, *sample)) // rows
 
 
 def batches(subject: Subject, *, memory_budget_bytes: int) -> tuple[torch.Tensor, ...]:

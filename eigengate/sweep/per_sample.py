@@ -24,7 +24,7 @@ def input_jacobians(subject: Subject, rows: Tensor, outputs: int) -> Float[Tenso
         return each_row(lambda u: (pull(u),), _basis(subject, outputs))
 
     (J,) = _over_samples(jacobian, tuple(tensor[rows] for tensor in subject.inputs))
-    return J.flatten(2)
+    return J.reshape(*J.shape[:2], -1)
 
 
 def parameter_jacobians(
@@ -39,7 +39,8 @@ def parameter_jacobians(
         return each_row(lambda u: tuple(pull(u).values()), _basis(subject, outputs))
 
     blocks = _over_samples(jacobian, tuple(tensor[rows] for tensor in subject.inputs))
-    return tuple(block.flatten(2) for block in blocks)
+    # Not flatten(2): a learned temperature is a tensor without dimensions.
+    return tuple(block.reshape(*block.shape[:2], -1) for block in blocks)
 
 
 def _basis(subject: Subject, outputs: int) -> Tensor:
