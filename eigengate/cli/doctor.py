@@ -12,6 +12,8 @@ import typer
 from rich.table import Table
 
 from eigengate.cli.exit_codes import ExitCode
+from eigengate.cli.failure import explained
+from eigengate.cli.starting import starting
 from eigengate.cli.terminal import stdout
 from eigengate.versions import versions
 
@@ -21,8 +23,12 @@ Finding = tuple[bool | None, str]  # fine, not fine, or merely absent; and the w
 def doctor() -> None:
     """Check devices, libraries, sandbox, database and broker of this machine, and say what is missing.
 
-    Exit codes: 0 everything needed works · 4 something needed does not.
+    Exit codes: 0 everything needed works · 2 settings that make no sense · 4 something needed does not.
     """
+    from service.settings import Settings
+
+    with explained(), starting():
+        Settings()
     checks: dict[str, Callable[[], Finding]] = {
         "libraries": _libraries,
         "devices": _devices,
@@ -98,6 +104,6 @@ def _broker() -> Finding:
 
     try:
         redis.Redis.from_url(url, socket_connect_timeout=2).ping()
-    except redis.RedisError as error:
+    except (redis.RedisError, ValueError) as error:
         return False, f"{type(error).__name__}: {error}"
     return True, "reachable (EIGENGATE_BROKER_URL)"
