@@ -82,8 +82,8 @@ def _refused(constant: str) -> Any:
 
 
 def _toml_or_yaml(text: str) -> PolicyDocument:
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.count(".") > MAX_DOTS_PER_LINE:
+    for number, row in enumerate(text.splitlines(), start=1):
+        if row.count(".") > MAX_DOTS_PER_LINE:
             raise _syntax_error("TOML", f"a line with more than {MAX_DOTS_PER_LINE} dots", number, 1)
     try:
         return PolicyDocument(tomllib.loads(text), text, "toml")
