@@ -65,7 +65,10 @@ class Hessian(Diagnostic):
     def measure(self, context: Context) -> Findings:
         if not context.subject.params:
             return self.nothing("not_applicable", "the network has no trainable parameters")
-        plain, relative = context.hessian, context.relative_hessian
+        plain = context.hessian
+        if plain.lambda_max.value == 0 == plain.lambda_min.value:
+            return self.nothing("not_applicable", "zero matrix")
+        relative = context.relative_hessian
         along_top = _sampling(context, plain.lambda_max, plain.top)
         relative_top = _sampling(context, relative.lambda_max, context.units * relative.top.to(context.units))
         return Findings.of(

@@ -54,8 +54,10 @@ class ModelQuality(Diagnostic):
 
 def _accuracy(context: Context) -> Measurement:
     subject = context.subject
-    if not subject.labels_given or subject.y.is_floating_point():
+    if not subject.labels_given:
         return _ACCURACY.missing("not_applicable", "the probe data has no class labels", _METHOD)
+    if subject.y.is_floating_point():
+        return _ACCURACY.missing("not_applicable", "squared error compares with values, not with labels", _METHOD)
     right = int((context.sweep.logits.argmax(dim=1) == subject.y).sum())
     interval = wilson_interval(right, subject.n)
     return _ACCURACY.exactly(right / subject.n, method=_METHOD, sampling=interval, detail=f"{right} of {subject.n}")

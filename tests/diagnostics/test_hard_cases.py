@@ -30,6 +30,16 @@ def test_a_dead_network_has_no_gain_that_a_gate_could_pass():
     assert "forward is missing" in found["index.gmsi"].detail
 
 
+def test_a_network_that_ignores_its_parameters_has_no_curvature_that_a_gate_could_pass():
+    class Constant(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return 0 * super().forward(x)
+
+    found = measured(subject_of(Constant(3, 2).double(), normal(4, 3), classes(4, 2)))
+    for name in ("hessian.lambda_max", "hessian.lambda_min", "hessian.trace", "hessian.relative_lambda_max"):
+        assert outcome(found, name) == ("not_applicable", "zero matrix")
+
+
 def test_one_sample_without_gain_leaves_the_norms_but_not_the_logarithm():
     module = nn.Sequential(nn.ReLU(), nn.Linear(2, 2)).double()
     x = torch.tensor([[1.0, 2.0], [3.0, 1.0], [-1.0, -1.0]], dtype=torch.float64)
