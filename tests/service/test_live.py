@@ -12,7 +12,7 @@ import uvicorn
 from eigengate.contract import StageEvent
 from service.server import Server
 from tests.support import uploads
-from tests.support.service import form, leftovers
+from tests.support.service import RecordingBell, form, leftovers
 
 
 @pytest.fixture
@@ -78,6 +78,7 @@ def test_a_body_beyond_the_limit_is_answered_before_it_has_all_come(server):
 def stoppable(settings, monkeypatch):
     """A server of ours with its address, which stops waiting for requests after a moment."""
     monkeypatch.setattr("service.server._GRACEFUL_S", 1)
+    monkeypatch.setattr("service.context.CeleryDoorbell", lambda _url: RecordingBell())  # a queue in memory is shared
     listener = socket.create_server(("127.0.0.1", 0))
     server = Server(settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
