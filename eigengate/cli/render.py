@@ -32,11 +32,11 @@ _COLOURS = {"pass": "green", "warn": "yellow", "fail": "red", "indeterminate": "
 
 def headline_table(report: StabilityReport) -> Table:
     """The numbers to look at first; those that were not measured say why. Methods and the rest are in the report."""
-    table = Table(title="Stability", title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title="Stability", title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=0)
     table.add_column("Measurement", no_wrap=True)
     table.add_column("Value", justify="right", no_wrap=True)
-    table.add_column("Unit", style="dim", min_width=11, overflow="fold")
-    table.add_column("Error", style="dim", overflow="fold")
+    table.add_column("Unit", style="dim", no_wrap=True)
+    table.add_column("Error", style="dim", min_width=8, overflow="fold")
     table.add_column("Sampling 95 %", style="dim", no_wrap=True)
     measured = {measurement.name: measurement for measurement in report.measurements}
     for name in HEADLINES:
@@ -67,7 +67,7 @@ def verdict_table(verdict: Verdict) -> RenderableType:
     for result in verdict.conditions:
         if result.status in ("skipped", "off"):
             unjudged.setdefault(result.message, []).append(result.id)
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in ("", "Condition", "Metric", "Expected", "Actual"):
         table.add_column(column, overflow="fold")
     for result in judged:
