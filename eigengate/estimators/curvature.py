@@ -153,7 +153,9 @@ def bounded_by(estimate: Estimate, method: str) -> Bounded:
     return Bounded(estimate.value, estimate.interval, method, "not_applicable" if undefined else estimate.outcome)
 
 
-def quadrature(A: LinearOperator, generator: torch.Generator, on_probe: Callable[[int, int], None]) -> SpectralMeasure:
+def quadrature(
+    A: LinearOperator, generator: torch.Generator, on_probe: Callable[[int, int], None] = lambda done, total: None
+) -> SpectralMeasure:
     """The spectral measure from which masses are read, at this module's depth."""
     return slq(A, num_steps=_QUADRATURE_STEPS, num_samples=_QUADRATURE_SAMPLES, generator=generator, on_probe=on_probe)
 
