@@ -6,6 +6,9 @@ Positional parameters are the node's inputs in order, keyword-only parameters it
   it decides shapes or control flow, so that its numbers are read out (on the host, outside any transform);
 - an attribute annotated ``torch.dtype`` arrives in the working float type, a ``Body`` as a callable;
 - the keyword ``outputs`` is no attribute: it receives how many outputs the node has.
+
+The decorator also declares what can be differentiated; the conformance suite holds every declaration against the
+standard's own cases, and the page of operators is written from it.
 """
 
 import importlib
@@ -13,6 +16,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache, cached_property
 from types import MappingProxyType, ModuleType
 from typing import Any, final
@@ -31,15 +35,37 @@ Body = Callable[..., Tensors]
 CHECKED_OPSET = 28
 
 
+class Smoothness(StrEnum):
+    """What derivatives by its floating operands an operator has, in reverse and in forward mode."""
+
+    TWICE = "twice"
+    """First and second order, almost everywhere."""
+    FLAT = "flat"
+    """Piecewise constant: the derivative is zero wherever there is one."""
+    NONE = "none"
+    """No real numbers come out, or none go in: comparisons, indices, shapes, bits."""
+
+
 @final
 @dataclass(frozen=True)
 class Operator:
-    """A function over torch that computes one ONNX operator from version ``since`` on."""
+    """A function over torch that computes one ONNX operator from version ``since`` on.
+
+    Args:
+        domain: Of the operator; the standard's is empty.
+        name: Of the operator.
+        since: The first version of the domain that the function is right for.
+        function: What computes it.
+        smoothness: Which derivatives it has.
+        batches: Whether ``vmap`` can batch it over its floating operands; not where their values decide a shape.
+    """
 
     domain: str
     name: str
     since: int
     function: Callable[..., Tensor | Tensors]
+    smoothness: Smoothness = Smoothness.TWICE
+    batches: bool = True
 
     def __call__(self, *args: Any, **attributes: Any) -> Any:
         return self.function(*args, **attributes)
@@ -74,9 +100,16 @@ class Operator:
         return None
 
 
-def operator(name: str, since: int = 1, domain: str = "") -> Callable[[Callable[..., Tensor | Tensors]], Operator]:
+def operator(
+    name: str,
+    since: int = 1,
+    domain: str = "",
+    *,
+    smoothness: Smoothness = Smoothness.TWICE,
+    batches: bool = True,
+) -> Callable[[Callable[..., Tensor | Tensors]], Operator]:
     """Declare that the decorated function computes operator ``name`` from version ``since`` of its domain on."""
-    return lambda function: Operator(domain, name, since, function)
+    return lambda function: Operator(domain, name, since, function, smoothness, batches)
 
 
 def find_operator(node: Node) -> Operator | None:
