@@ -123,7 +123,7 @@ class _Compiler:
         read = ({*node.inputs} | captured) - {""}
         if unknown := sorted(name for name in read if name not in self._slots and name not in self._known):
             raise ModelLoadError(f"node '{node.label}' reads '{unknown[0]}', which nothing makes")
-        if read <= set(self._known) and not captured:
+        if read <= set(self._known):
             self._evaluate(node, kernel)
         else:
             self._schedule(node, kernel, self._is_on_host(node, read))
@@ -138,7 +138,11 @@ class _Compiler:
         self._known.update((name, value) for name, value in zip(node.outputs, results, strict=False) if name)
 
     def _closed_bodies(self, node: Node) -> dict[str, Body]:
-        return {name: block for name, (block, _) in self._bodies(node, frozenset()).items()}
+        closed: dict[str, Body] = {}
+        for name, graph in _subgraphs(node):
+            block = self._body(graph, frozenset(self._known))
+            closed[name] = partial(_enter, block, [self._known[outer] for outer in graph.captured])
+        return closed
 
     def _schedule(self, node: Node, kernel: Kernel, on_host: bool) -> None:
         for name in node.outputs:
@@ -158,22 +162,18 @@ class _Compiler:
         )
 
     def _bodies(self, node: Node, on_host: frozenset[str]) -> dict[str, tuple[Block, tuple[int, ...]]]:
-        bodies = {}
-        for name, graph in node.attributes.items():
-            if not isinstance(graph, Graph):
-                continue
-            fed = [spec.name for spec in graph.inputs]
-            captured = graph.captured
-            inside = on_host | (set(self._known) & set(captured))
-            block = Block(
-                graph,
-                self._placement,
-                arguments=[*fed, *captured],
-                constants=graph.constants,
-                on_host=frozenset(inside),
+        return {
+            name: (
+                self._body(graph, on_host | (set(self._known) & set(graph.captured))),
+                tuple(self._slot(outer) for outer in graph.captured),
             )
-            bodies[name] = (block, tuple(self._slot(outer) for outer in captured))
-        return bodies
+            for name, graph in _subgraphs(node)
+        }
+
+    def _body(self, graph: Graph, on_host: frozenset[str]) -> Block:
+        fed = [spec.name for spec in graph.inputs]
+        arguments = [*fed, *graph.captured]
+        return Block(graph, self._placement, arguments=arguments, constants=graph.constants, on_host=on_host)
 
     def _slot(self, name: str) -> int:
         return self._slots.setdefault(name, len(self._slots))
@@ -193,6 +193,10 @@ class _Compiler:
             if name in self._known and slot in needed:
                 template[slot] = self._known[name]
         return steps, template, results
+
+
+def _subgraphs(node: Node) -> Iterator[tuple[str, Graph]]:
+    return ((name, value) for name, value in node.attributes.items() if isinstance(value, Graph))
 
 
 def _with_lifetimes(steps: Sequence[Step], results: tuple[int, ...]) -> tuple[Step, ...]:

@@ -67,4 +67,8 @@ def standard_function(domain: str, operator: str, version: int) -> onnx.Function
     body: onnx.FunctionProto = schema.function_body
     if not body.opset_import:
         body.opset_import.add(domain=domain, version=schema.since_version)
+    # The body refers to attributes that the node need not give: the schema, not the body, knows their defaults.
+    known = {attribute.name for attribute in body.attribute_proto}
+    defaults = (attribute.default_value for name, attribute in schema.attributes.items() if name not in known)
+    body.attribute_proto.extend(default for default in defaults if default.name)
     return body

@@ -8,6 +8,7 @@ from eigengate.loading.onnx.program import OnnxProgram
 from eigengate.loading.onnx.refusals import (
     refuse_broken_text,
     refuse_external_data,
+    refuse_foreign_inputs,
     refuse_opset,
     refuse_quantized,
 )
@@ -32,5 +33,6 @@ def read_onnx(data: bytes) -> Lowered:
     refuse_broken_text(model)
     refuse_external_data(model)
     refuse_opset(model)
+    refuse_foreign_inputs(model)
     refuse_quantized(model)
     return Lowered(OnnxProgram(model), OnnxRuntime(data))

@@ -52,6 +52,11 @@ class OnnxProgram(Program):
         self._block = Block(graph, placement, arguments=[*trained, *fed], constants=constants)
 
     @property
+    def graph(self) -> Graph:
+        """The network as nodes over named values."""
+        return self._graph
+
+    @property
     def parameters(self) -> Mapping[str, Tensor]:
         return self._parameters
 

@@ -35,11 +35,6 @@ def read_graph(model: onnx.ModelProto) -> Graph:
     Raises:
         ModelLoadError: a tensor, type or name in it makes no sense.
     """
-    for value in model.graph.input:
-        if not value.type.HasField("tensor_type"):
-            raise ModelLoadError(
-                f"input '{value.name}' is no tensor", hint="Sequences, maps and optionals cannot be audited."
-            )
     functions = {function_key(function): function for function in model.functions}
     scope = Scope(opset_versions(model.opset_import))
     return _Reader(functions).graph(model.graph, scope)
@@ -140,6 +135,8 @@ class _Reader:
                 return tuple(proto.floats)
             case AttributeProto.INTS:
                 return tuple(proto.ints)
+            case AttributeProto.TYPE_PROTO:
+                return str(proto.tp.WhichOneof("value"))
             case AttributeProto.STRINGS:
                 return tuple(text.decode("utf-8", "replace") for text in proto.strings)
             case _:
@@ -172,11 +169,26 @@ def _literal(proto: onnx.NodeProto, scope: Scope) -> Tensor:
 
 
 def _spec(value: onnx.ValueInfoProto, scope: Scope) -> TensorSpec:
-    tensor_type = value.type.tensor_type
+    tensor_type = _element_type(value.type)
     # Inputs of a loop body may leave their type to inference.
     dtype = torch_dtype(tensor_type.elem_type) if tensor_type.elem_type else torch.float32
     sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor_type.shape.dim]
     return TensorSpec(scope.name(value.name), dtype, tuple(sizes) if tensor_type.HasField("shape") else None)
+
+
+def _element_type(declared: onnx.TypeProto) -> onnx.TypeProto.Tensor:
+    """The type of the tensors in it: of a tensor its own, of a sequence or an optional that of its elements."""
+    match declared.WhichOneof("value"):
+        case "sequence_type":
+            return _element_type(declared.sequence_type.elem_type)
+        case "optional_type":
+            return _element_type(declared.optional_type.elem_type)
+        case "map_type" | "opaque_type" | "sparse_tensor_type":
+            raise ModelLoadError(
+                f"a value has the type {declared.WhichOneof('value')}", hint="Maps and sparse inputs cannot be audited."
+            )
+        case _:
+            return declared.tensor_type
 
 
 def _declared_kinds(proto: onnx.GraphProto) -> dict[str, str]:

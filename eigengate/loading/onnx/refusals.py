@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from onnx import TensorProto
 
 from eigengate.errors import ModelLoadError, QuantizedModelError, UnsupportedOperatorError
+from eigengate.loading.onnx.foreign import why_foreign
 from eigengate.loading.onnx.functions import plain_domain
 from eigengate.loading.onnx.graph import Graph, Node
 from eigengate.loading.onnx.registry import find_operator
@@ -79,6 +80,20 @@ def refuse_quantized(model: onnx.ModelProto) -> None:
         )
 
 
+def refuse_foreign_inputs(model: onnx.ModelProto) -> None:
+    """Refuse a network that is fed anything but tensors: probe data hold nothing else.
+
+    Raises:
+        ModelLoadError: naming the first such input.
+    """
+    for value in model.graph.input:
+        if not value.type.HasField("tensor_type"):
+            raise ModelLoadError(
+                f"input '{value.name}' is no tensor",
+                hint="Sequences, maps and optionals cannot be audited; export the network with tensors as inputs.",
+            )
+
+
 def refuse_unsupported_nodes(graph: Graph) -> None:
     """Refuse a graph with nodes we have no function for.
 
@@ -98,7 +113,10 @@ def refuse_unsupported_nodes(graph: Graph) -> None:
 
 def _objection(node: Node) -> str | None:
     op = find_operator(node)
-    return "operator is not supported" if op is None else op.objection(node)
+    if op is not None:
+        return op.objection(node)
+    reason = why_foreign(node)
+    return f"operator is refused: {reason}" if reason else "operator is not supported"
 
 
 def _described(node: Node, reason: str) -> dict[str, Any]:

@@ -28,7 +28,11 @@ from eigengate.loading.onnx.graph import Node
 Ints = tuple[int, ...]
 Floats = tuple[float, ...]
 Tensors = tuple[Tensor, ...]
+TensorList = list[Tensor]
+"""A sequence of the standard; no function changes one."""
 Body = Callable[..., Tensors]
+Result = Tensor | TensorList | None | tuple[Tensor | TensorList | None, ...]
+"""What a function gives: one value, or a tuple of them; the value of an empty optional is None."""
 
 # The newest opset whose operators the functions in ops/ were checked against. Up to it, a node falls through to the
 # newest function not above its own version; an operator that changed later is unsupported until someone looks.
@@ -63,7 +67,7 @@ class Operator:
     domain: str
     name: str
     since: int
-    function: Callable[..., Tensor | Tensors]
+    function: Callable[..., Result]
     smoothness: Smoothness = Smoothness.TWICE
     batches: bool = True
 
@@ -107,7 +111,7 @@ def operator(
     *,
     smoothness: Smoothness = Smoothness.TWICE,
     batches: bool = True,
-) -> Callable[[Callable[..., Tensor | Tensors]], Operator]:
+) -> Callable[[Callable[..., Result]], Operator]:
     """Declare that the decorated function computes operator ``name`` from version ``since`` of its domain on."""
     return lambda function: Operator(domain, name, since, function, smoothness, batches)
 

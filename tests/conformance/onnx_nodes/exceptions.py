@@ -1,0 +1,15 @@
+"""Cases that are not expected to pass, each with its reason, and the marks below which the suite fails."""
+
+from collections.abc import Mapping
+
+FORWARD: Mapping[str, str] = {
+    r"^test_training_dropout(_default|_mask|_default_mask)?$": "random draws: the standard does not say which",
+}
+"""Cases that run but that no implementation can match, by a pattern of their names."""
+
+DERIVATIVES: Mapping[str, str] = {}
+"""Differentiable cases without one of the derivatives, by a pattern of their names."""
+
+FEWEST_ORDINARY = 1200
+FEWEST_PASSED = 1230
+FEWEST_DIFFERENTIATED = 900
