@@ -5,11 +5,20 @@ buffers) and compiled to a ``Block`` of steps. One function per operator and sin
 operator is one decorated function there. Nothing here touches a path, the network or the environment.
 """
 
+from eigengate.loading.onnx.catalogue import CatalogueEntry, supported_operators
 from eigengate.loading.onnx.lowering import read_onnx
 from eigengate.loading.onnx.program import OnnxProgram
-from eigengate.loading.onnx.registry import supported_operators
 from eigengate.loading.onnx.roles import Role, parameter_roles
 from eigengate.loading.onnx.runtime import OnnxRuntime
 from eigengate.loading.onnx.sniff import is_onnx
 
-__all__ = ["OnnxProgram", "OnnxRuntime", "Role", "is_onnx", "parameter_roles", "read_onnx", "supported_operators"]
+__all__ = [
+    "CatalogueEntry",
+    "OnnxProgram",
+    "OnnxRuntime",
+    "Role",
+    "is_onnx",
+    "parameter_roles",
+    "read_onnx",
+    "supported_operators",
+]

@@ -1,6 +1,7 @@
 """A node bound to its function: attributes converted once, operands converted as they come."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, get_args
 
 import torch
@@ -10,10 +11,10 @@ from eigengate.errors import ModelLoadError
 from eigengate.loading.onnx.dtypes import torch_dtype
 from eigengate.loading.onnx.graph import Attribute, Node
 from eigengate.loading.onnx.placement import Placement
-from eigengate.loading.onnx.registry import Body, Floats, Ints, Operator
+from eigengate.loading.onnx.registry import Body, Floats, Ints, Operator, Result
 
-Value = Any
-Kernel = Callable[[Sequence[Value], Mapping[str, Body]], tuple[Value, ...]]
+Kernel = Callable[..., Result]
+"""What a node does: ``kernel(*operands, **subgraphs)``."""
 
 
 def _number(value: Tensor) -> Any:
@@ -30,30 +31,28 @@ _READERS: Mapping[Any, Callable[[Tensor], Any]] = {
 
 
 def bind(op: Operator, node: Node, placement: Placement) -> Kernel:
-    """The node as a function of its operands and of its subgraphs, whose results are always a tuple."""
+    """The node as a function of its operands, and of its subgraphs by keyword."""
     readers = _operand_readers(op, len(node.inputs))
     attributes = _attributes(op, node, placement)
     mixes_devices = placement.device.type != "cpu"
+    plain: Kernel = partial(op.function, **attributes) if attributes else op.function
+    if not readers and not mixes_devices:
+        return plain  # most nodes of most networks: nothing stands between them and their function
 
-    def kernel(operands: Sequence[Value], bodies: Mapping[str, Body]) -> tuple[Value, ...]:
-        values = [
-            value if read is None or value is None else read(value)
-            for value, read in zip(operands, readers, strict=True)
-        ]
-        if mixes_devices:
-            values = placement.meet(values)
-        result = op.function(*values, **attributes, **bodies)
-        return result if isinstance(result, tuple) else (result,)
+    def kernel(*operands: Any, **bodies: Body) -> Result:
+        values = list(operands)
+        for position, read in readers:
+            if values[position] is not None:
+                values[position] = read(values[position])
+        return plain(*(placement.meet(values) if mixes_devices else values), **bodies)
 
     return kernel
 
 
-def _operand_readers(op: Operator, count: int) -> list[Callable[[Tensor], Any] | None]:
-    readers: list[Callable[[Tensor], Any] | None] = []
-    for position in range(count):
-        parameter = op.inputs[min(position, len(op.inputs) - 1)]
-        readers.append(_READERS.get(_without_none(parameter.annotation)))
-    return readers
+def _operand_readers(op: Operator, count: int) -> list[tuple[int, Callable[[Tensor], Any]]]:
+    parameters = [op.inputs[min(position, len(op.inputs) - 1)] for position in range(count)]
+    readers = ((position, _READERS.get(_without_none(p.annotation))) for position, p in enumerate(parameters))
+    return [(position, read) for position, read in readers if read is not None]
 
 
 def _attributes(op: Operator, node: Node, placement: Placement) -> dict[str, Any]:

@@ -1,56 +1,20 @@
 """A graph compiled to steps over numbered slots: what a program runs, and every branch and loop body in it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, final
+from typing import final
 
 from torch import Tensor
-from torch.utils._python_dispatch import _disable_current_modes
 
-from eigengate.errors import EigengateError, ModelExecutionError, ModelLoadError
-from eigengate.loading.onnx.binding import Kernel, Value, bind
+from eigengate.errors import EigengateError, ModelLoadError
+from eigengate.loading.onnx.binding import Kernel, bind
 from eigengate.loading.onnx.graph import Graph, Node
 from eigengate.loading.onnx.placement import Placement
 from eigengate.loading.onnx.registry import Body, find_operator
+from eigengate.loading.onnx.step import ABSENT, Captured, Step, Value, enter, execution_error, naming
 
-_ABSENT = 0  # the slot of optional operands that are not given; results nobody reads are dropped there too
 _SHAPE_READERS = frozenset({"Shape", "Size"})
-
-
-@final
-@dataclass(frozen=True)
-class Step:
-    """One node, ready to run: which slots it reads and writes, which it is the last to need."""
-
-    node: Node
-    kernel: Kernel
-    bodies: Mapping[str, tuple["Block", tuple[int, ...]]]
-    reads: tuple[int, ...]
-    writes: tuple[int, ...]
-    frees: tuple[int, ...]
-    on_host: bool
-
-    def run(self, slots: list[Value]) -> None:
-        # Shape arithmetic is about numbers, not data: it must not leave traces in a graph being recorded.
-        scope: AbstractContextManager[Any] = _disable_current_modes() if self.on_host else nullcontext()
-        bodies = {
-            name: partial(_enter, block, [slots[i] for i in captured])
-            for name, (block, captured) in self.bodies.items()
-        }
-        try:
-            with scope:
-                results = self.kernel([slots[i] for i in self.reads], bodies)
-        except EigengateError:
-            raise
-        except Exception as error:
-            raise execution_error(self.node, error) from error
-        for slot, value in zip(self.writes, results, strict=False):
-            slots[slot] = value
-        slots[_ABSENT] = None
-        for slot in self.frees:
-            slots[slot] = None
 
 
 @final
@@ -79,18 +43,23 @@ class Block:
 
     def __call__(self, *arguments: Value) -> tuple[Value, ...]:
         slots = self._fill(arguments)
-        for step in self._steps:
-            step.run(slots)
-        return tuple(slots[i] for i in self._results)
+        try:
+            for step in self._steps:
+                step.run(slots)
+        except EigengateError:
+            raise
+        except Exception as error:
+            raise execution_error(step.node, error) from error
+        return tuple([slots[i] for i in self._results])
 
     def watch(self, *arguments: Value) -> Iterator[tuple[str, Value]]:
         """The same, yielding each named value as it is made."""
         slots = self._fill(arguments)
         for step in self._steps:
-            lasting = replace(step, frees=())
-            lasting.run(slots)
+            with naming(step.node):
+                replace(step, frees=()).run(slots)
             yield from (
-                (name, slots[i]) for name, i in zip(step.node.outputs, step.writes, strict=False) if i != _ABSENT
+                (name, slots[i]) for name, i in zip(step.node.outputs, step.writes, strict=False) if i != ABSENT
             )
             for slot in step.frees:
                 slots[slot] = None
@@ -109,8 +78,8 @@ class _Compiler:
         self, placement: Placement, arguments: Sequence[str], constants: Mapping[str, Tensor], on_host: frozenset[str]
     ) -> None:
         self._placement = placement
-        self._slots = {"": _ABSENT} | {name: slot for slot, name in enumerate(arguments, start=1)}
-        self._known = {name: placement.place(value) for name, value in constants.items()}
+        self._slots = {"": ABSENT} | {name: slot for slot, name in enumerate(arguments, start=1)}
+        self._known: dict[str, Value] = {name: placement.place(value) for name, value in constants.items()}
         self._on_host = set(on_host)
         self._steps: list[Step] = []
 
@@ -129,19 +98,16 @@ class _Compiler:
             self._schedule(node, kernel, self._is_on_host(node, read))
 
     def _evaluate(self, node: Node, kernel: Kernel) -> None:
-        try:
-            results = kernel([self._known.get(name) for name in node.inputs], self._closed_bodies(node))
-        except EigengateError:
-            raise
-        except Exception as error:
-            raise execution_error(node, error) from error
-        self._known.update((name, value) for name, value in zip(node.outputs, results, strict=False) if name)
+        with naming(node):
+            results = kernel(*[self._known.get(name) for name in node.inputs], **self._closed_bodies(node))
+        values = results if isinstance(results, tuple) else (results,)
+        self._known |= {name: value for name, value in zip(node.outputs, values, strict=False) if name}
 
     def _closed_bodies(self, node: Node) -> dict[str, Body]:
         closed: dict[str, Body] = {}
         for name, graph in _subgraphs(node):
             block = self._body(graph, frozenset(self._known))
-            closed[name] = partial(_enter, block, [self._known[outer] for outer in graph.captured])
+            closed[name] = partial(enter, block, [self._known[outer] for outer in graph.captured])
         return closed
 
     def _schedule(self, node: Node, kernel: Kernel, on_host: bool) -> None:
@@ -161,7 +127,7 @@ class _Compiler:
             )
         )
 
-    def _bodies(self, node: Node, on_host: frozenset[str]) -> dict[str, tuple[Block, tuple[int, ...]]]:
+    def _bodies(self, node: Node, on_host: frozenset[str]) -> dict[str, Captured]:
         return {
             name: (
                 self._body(graph, on_host | (set(self._known) & set(graph.captured))),
@@ -188,7 +154,7 @@ class _Compiler:
         results = tuple(self._slot(name) for name in outputs)
         steps = _with_lifetimes(self._steps, results)
         template: list[Value] = [None] * len(self._slots)
-        needed = {slot for step in steps for slot in _read_slots(step)} | set(results)
+        needed = {slot for step in steps for slot in step.touched} | set(results)
         for name, slot in self._slots.items():
             if name in self._known and slot in needed:
                 template[slot] = self._known[name]
@@ -201,30 +167,14 @@ def _subgraphs(node: Node) -> Iterator[tuple[str, Graph]]:
 
 def _with_lifetimes(steps: Sequence[Step], results: tuple[int, ...]) -> tuple[Step, ...]:
     """Drop steps that no result needs and let every value go after its last reader."""
-    needed = set(results) | {_ABSENT}
+    needed = set(results) | {ABSENT}
     kept: list[Step] = []
     for step in reversed(steps):
-        written = set(step.writes) - {_ABSENT}
+        written = set(step.writes) - {ABSENT}
         if written.isdisjoint(needed):
             continue
-        last_read = set(_read_slots(step)) - needed
+        last_read = set(step.touched) - needed
         unread = written - needed
         kept.append(replace(step, frees=tuple(sorted(last_read | unread))))
         needed |= last_read
     return tuple(reversed(kept))
-
-
-def _read_slots(step: Step) -> list[int]:
-    return [*step.reads, *(slot for _, captured in step.bodies.values() for slot in captured)]
-
-
-def _enter(block: Block, captured: Sequence[Value], *inputs: Value) -> tuple[Value, ...]:
-    return block(*inputs, *captured)
-
-
-def execution_error(node: Node, error: Exception) -> ModelExecutionError:
-    return ModelExecutionError(
-        f"node '{node.label}' ({node.qualified}) failed: {error}",
-        hint="Check that the probe data has the shapes and types the model was exported with.",
-        context={"node": node.label, "operator": node.operator, "domain": node.domain or "ai.onnx"},
-    )

@@ -12,6 +12,7 @@ from torch import Tensor
 from eigengate.errors import ModelExecutionError
 from eigengate.loading.onnx.block import Block
 from eigengate.loading.onnx.folding import folding_notes
+from eigengate.loading.onnx.fusion import fuse
 from eigengate.loading.onnx.graph import Graph, Node
 from eigengate.loading.onnx.placement import Placement
 from eigengate.loading.onnx.reader import read_graph
@@ -49,7 +50,7 @@ class OnnxProgram(Program):
         self._parameters = {name: placement.place(graph.constants[name]) for name in trained}
         fed = [spec.name for spec in graph.inputs]
         constants = {name: value for name, value in graph.constants.items() if name not in self._parameters}
-        self._block = Block(graph, placement, arguments=[*trained, *fed], constants=constants)
+        self._block = Block(fuse(graph, trained), placement, arguments=[*trained, *fed], constants=constants)
 
     @property
     def graph(self) -> Graph:

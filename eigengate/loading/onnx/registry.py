@@ -14,7 +14,7 @@ standard's own cases, and the page of operators is written from it.
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, cached_property
@@ -124,13 +124,10 @@ def find_operator(node: Node) -> Operator | None:
     return next((op for op in versions if op.since <= node.version), None)
 
 
-def supported_operators() -> Mapping[str, tuple[int, ...]]:
-    """Qualified operator names with the versions that have a function of their own."""
-    table = {
-        f"{domain or 'ai.onnx'}::{name}": tuple(sorted(op.since for op in versions))
-        for (domain, name), versions in _operators().items()
-    }
-    return MappingProxyType(dict(sorted(table.items())))
+def registered_operators() -> Iterator[Operator]:
+    """Every function, operator by operator, the newest version first."""
+    for _, versions in sorted(_operators().items()):
+        yield from versions
 
 
 @cache
