@@ -11,18 +11,16 @@ from torch import Tensor
 
 from eigengate.errors import ModelExecutionError
 from eigengate.loading.onnx.block import Block
+from eigengate.loading.onnx.closing import without_closing_softmax
 from eigengate.loading.onnx.folding import folding_notes
 from eigengate.loading.onnx.fusion import fuse
-from eigengate.loading.onnx.graph import Graph, Node
+from eigengate.loading.onnx.graph import Graph
 from eigengate.loading.onnx.placement import Placement
 from eigengate.loading.onnx.reader import read_graph
 from eigengate.loading.onnx.refusals import refuse_unsupported_nodes
 from eigengate.loading.onnx.roles import Role, parameter_roles
 from eigengate.loading.onnx.ties import untie
 from eigengate.loading.program import Program, TensorSpec
-
-_PASS_THROUGH = frozenset({"Identity", "Cast"})
-_CLOSING = frozenset({"Softmax", "LogSoftmax"})
 
 
 @final
@@ -103,16 +101,8 @@ class OnnxProgram(Program):
         return self._rebuilt(self._graph, placement)
 
     def without_closing_softmax(self, output: int) -> Self | None:
-        makers = {name: node for node in self._graph.nodes for name in node.outputs}
-        name = self._graph.outputs[output]
-        node: Node | None = makers.get(name)
-        while node is not None and node.domain == "" and node.operator in _PASS_THROUGH:
-            node = makers.get(node.inputs[0])
-        if node is None or node.domain != "" or node.operator not in _CLOSING:
-            return None
-        outputs = list(self._graph.outputs)
-        outputs[output] = node.inputs[0]
-        return self._rebuilt(replace(self._graph, outputs=tuple(outputs)), self._placement)
+        graph = without_closing_softmax(self._graph, output)
+        return None if graph is None else self._rebuilt(graph, self._placement)
 
     def _arguments(self, params: Mapping[str, Tensor], inputs: tuple[Tensor, ...]) -> list[Tensor]:
         if len(inputs) != len(self._graph.inputs):

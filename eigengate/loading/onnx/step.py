@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, final
 
-from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._python_dispatch import _disable_current_modes, is_in_torch_dispatch_mode
 
 from eigengate.errors import EigengateError, ModelExecutionError
 from eigengate.loading.onnx.binding import Kernel
@@ -69,7 +69,10 @@ class Step:
         """Shape arithmetic is about numbers, not data: it must not leave traces in a graph being recorded."""
 
         def run(slots: list[Value]) -> None:
-            with _disable_current_modes():
+            if is_in_torch_dispatch_mode():
+                with _disable_current_modes():
+                    compute(slots)
+            else:
                 compute(slots)
 
         return run
