@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, get_args
 
 import torch
+from onnx import TensorProto
 from torch import Tensor
 
 from eigengate.errors import ModelLoadError
@@ -61,7 +62,8 @@ def _attributes(op: Operator, node: Node, placement: Placement) -> dict[str, Any
         wanted = _without_none(parameter.annotation)
         if wanted == Body:
             continue
-        if name in node.attributes:
+        undefined = wanted is torch.dtype and node.attributes.get(name) == TensorProto.UNDEFINED  # as good as absent
+        if name in node.attributes and not undefined:
             bound[name] = _convert(node.attributes[name], wanted, placement, f"attribute '{name}' of {node.label}")
         elif wanted is torch.dtype and parameter.default is not None:
             bound[name] = placement.dtype(parameter.default)

@@ -26,6 +26,8 @@ from eigengate.loading.program import TensorSpec
 # Functions that call functions twice double the graph at every level; no real network comes near these.
 MAX_NODES = 100_000
 MAX_CALL_DEPTH = 32
+# onnxruntime's optimisers write nodes of its own domain without importing it; it has one version.
+_WITHOUT_IMPORT = ("com.microsoft",)
 _INPUT_KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
 
 
@@ -101,7 +103,8 @@ class _Reader:
 
     def _node(self, proto: onnx.NodeProto, scope: Scope) -> Node:
         domain = plain_domain(proto.domain)
-        if domain not in scope.opsets and (domain, proto.op_type, proto.overload) not in self._functions:
+        imported = domain in scope.opsets or domain in _WITHOUT_IMPORT
+        if not imported and (domain, proto.op_type, proto.overload) not in self._functions:
             raise ModelLoadError(f"node '{proto.name}' uses domain '{domain or 'ai.onnx'}', which has no opset import")
         is_literal = domain == "" and proto.op_type == "Constant"
         given = [] if is_literal else [scope.resolve(attribute) for attribute in proto.attribute]

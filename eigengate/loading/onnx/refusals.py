@@ -12,13 +12,16 @@ from eigengate.errors import ModelLoadError, QuantizedModelError, UnsupportedOpe
 from eigengate.loading.onnx.foreign import why_foreign
 from eigengate.loading.onnx.functions import plain_domain
 from eigengate.loading.onnx.graph import Graph, Node
+from eigengate.loading.onnx.messages import messages_in, tensors_in
 from eigengate.loading.onnx.registry import find_operator
 
+_FEW_FILES = 3
+_PLAIN_FILE = re.compile(r"\w[\w./-]*")
 OLDEST_OPSET = 7  # broadcasting has worked as it does today since then
 _QUANTIZED = re.compile(
     r"^(Q(Linear|Gemm|Attention|OrderedAttention|MoE).*|QuantizeLinear|DequantizeLinear|DynamicQuantize.*|ConvInteger"
     r"|MatMulInteger.*|MatMulNBits|MatMulBnb4|MatMulFpQ4|QuantizeBFP|DequantizeBFP|QOrdered.*|NhwcMaxPool"
-    r"|GatherBlockQuantized|DynamicTimeQuantize.*)$"
+    r"|GatherBlockQuantized|GatherPacked|QEmbedLayerNormalization|DynamicTimeQuantize.*)$"
 )
 
 
@@ -28,12 +31,21 @@ def refuse_external_data(model: onnx.ModelProto) -> None:
     Raises:
         ModelLoadError: naming the first such tensor.
     """
-    for tensor in _tensors(model):
+    for tensor in tensors_in(model):
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             raise ModelLoadError(
                 f"tensor '{tensor.name}' keeps its data outside the model file",
-                hint="Save the model with its weights inside: onnx.save(model, path, save_as_external_data=False).",
+                hint=f"Pack the model together with its data files and give the archive: {_packing(model)}. "
+                "Or save it with its weights inside: onnx.save(model, path, save_as_external_data=False).",
             )
+
+
+def _packing(model: onnx.ModelProto) -> str:
+    """The command that makes a bundle, with the names of the data files where they are few and plain."""
+    entries = (entry for tensor in tensors_in(model) for entry in tensor.external_data)
+    places = list(dict.fromkeys(entry.value for entry in entries if entry.key == "location"))
+    plain = 0 < len(places) <= _FEW_FILES and all(_PLAIN_FILE.fullmatch(place) for place in places)
+    return f"zip bundle.zip model.onnx {' '.join(places) if plain else 'and its data files'}"
 
 
 def refuse_broken_text(model: onnx.ModelProto) -> None:
@@ -42,7 +54,7 @@ def refuse_broken_text(model: onnx.ModelProto) -> None:
     Raises:
         ModelLoadError: quoting the first of them.
     """
-    for message in _messages(model):
+    for message in messages_in(model):
         for descriptor, value in message.ListFields():
             if descriptor.type == descriptor.TYPE_STRING:
                 for text in value if isinstance(value, _STRINGS) else [value]:
@@ -129,28 +141,10 @@ def _described(node: Node, reason: str) -> dict[str, Any]:
     }
 
 
-def _tensors(message: Message) -> Iterator[TensorProto]:
-    for part in _messages(message):
-        if isinstance(part, TensorProto):
-            yield part
-
-
 def _nodes(message: Message) -> Iterator[onnx.NodeProto]:
-    for part in _messages(message):
+    for part in messages_in(message):
         if isinstance(part, onnx.NodeProto):
             yield part
 
 
-def _messages(message: Message) -> Iterator[Message]:
-    """The message and every message inside it, whatever the schema calls the fields they stand in."""
-    pending = [message]
-    while pending:
-        current = pending.pop()
-        yield current
-        for descriptor, value in current.ListFields():
-            if descriptor.type == descriptor.TYPE_MESSAGE:
-                pending.extend(value if isinstance(value, _REPEATED) else [value])
-
-
-_REPEATED: Any = type(onnx.GraphProto().node)
 _STRINGS: Any = type(onnx.NodeProto().input)

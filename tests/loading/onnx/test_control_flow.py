@@ -88,8 +88,8 @@ def test_a_scan_accumulates() -> None:
     model = graph_model(
         [node], inputs={"x": [3, 2]}, outputs=["last", "all"], constants={"zero": np.zeros(2, np.float32)}
     )
-    x = torch.arange(6.0).reshape(3, 2)
-    last, seen = OnnxProgram(model)({}, x)
+    program, x = OnnxProgram(model), torch.arange(6.0).reshape(3, 2)
+    last, seen = program(program.parameters, x)
     assert torch.equal(last, x.sum(0))
     assert torch.equal(seen, x.cumsum(0))
 

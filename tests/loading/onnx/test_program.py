@@ -46,8 +46,26 @@ def test_shape_arithmetic_leaves_no_trace_in_a_recorded_graph() -> None:
     program, x = OnnxProgram(onnx.load_from_string(exported(*TRANSFORMER))), network(TRANSFORMER[0])[1]
     recorded = make_fx(lambda parameters, value: program(parameters, value)[0])(dict(program.parameters), x)
     targets = {str(node.target) for node in recorded.graph.nodes if node.op == "call_function"}
-    assert not any("item" in target or "local_scalar" in target for target in targets)
+    assert not any("aten.item" in target or "local_scalar" in target for target in targets)
     torch.testing.assert_close(recorded(dict(program.parameters), x), program(program.parameters, x)[0])
+
+
+def test_constant_subgraphs_are_evaluated_once() -> None:
+    """What is watched is what runs on a call: neither the constants' arithmetic nor a branch that constants decide."""
+    outside, inside = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("a", "b"))
+    then_branch = helper.make_graph([helper.make_node("Exp", ["third"], ["a"])], "t", [], [outside])
+    else_branch = helper.make_graph([helper.make_node("Neg", ["third"], ["b"])], "e", [], [inside])
+    nodes = [
+        helper.make_node("Div", ["one", "three"], ["third"]),
+        helper.make_node("If", ["flag"], ["chosen"], then_branch=then_branch, else_branch=else_branch),
+        helper.make_node("Mul", ["x", "chosen"], ["y"]),
+    ]
+    numbers = {"one": np.float32(1), "three": np.float32(3), "flag": np.array(False)}
+    constants = {name: np.asarray(value) for name, value in numbers.items()}
+    model = graph_model(nodes, inputs={"x": [2]}, outputs=["y"], constants=constants)
+    program, x = OnnxProgram(model), torch.tensor([3.0, 6.0])
+    assert [name for name, _ in program.watch(program.parameters, x)] == ["y"]
+    torch.testing.assert_close(program(program.parameters, x)[0], -x / 3)
 
 
 def test_double_precision_reaches_casts_and_creations() -> None:

@@ -120,7 +120,7 @@ def test_all_unsupported_nodes_are_listed_at_once() -> None:
             "operator": "RandomNormal",
             "domain": "ai.onnx",
             "version": 18,
-            "reason": "operator is not supported",
+            "reason": "operator is refused: it draws random numbers, so that no two calls compute the same function",
         },
         {
             "name": "third",
@@ -197,3 +197,27 @@ def test_damaged_files_end_in_our_own_errors() -> None:
         except ModelError:
             outcomes.add("refused")
     assert outcomes == {"loaded", "refused"}
+
+
+def test_nodes_of_onnxruntimes_own_domain_need_no_import() -> None:
+    """Its optimisers leave it out, and onnxruntime runs such files."""
+    model = graph_model(
+        [helper.make_node("QuickGelu", ["x"], ["y"], domain="com.microsoft")], inputs={"x": [None, 3]}, outputs=["y"]
+    )
+    assert read_onnx(model.SerializeToString()).program.operators == ("com.microsoft::QuickGelu",)
+
+
+@pytest.mark.parametrize(
+    ("operator", "domain", "why"),
+    [
+        ("StringNormalizer", "", "works on text"),
+        ("ImageDecoder", "", "decodes image files"),
+        ("Adam", "ai.onnx.preview.training", "training operator"),
+        ("TreeEnsemble", "ai.onnx.ml", "no derivative"),
+    ],
+)
+def test_text_images_and_training_are_refused_by_name(operator: str, domain: str, why: str) -> None:
+    node = helper.make_node(operator, ["x"], ["y"], domain=domain)
+    model = graph_model([node], inputs={"x": [3]}, outputs=["y"], domains=[domain] if domain else [], opset=20)
+    with pytest.raises(UnsupportedOperatorError, match=f"{operator}.*refused.*{why}"):
+        read_onnx(model.SerializeToString())
