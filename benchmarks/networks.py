@@ -94,11 +94,11 @@ class VisionTransformer(nn.Module):
 
 
 class RecurrentClassifier(nn.Module):
-    """A bidirectional LSTM over 20 steps."""
+    """A bidirectional LSTM."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 128) -> None:
         super().__init__()
-        self.lstm, self.head = nn.LSTM(16, 64, batch_first=True, bidirectional=True), nn.Linear(128, 5)
+        self.lstm, self.head = nn.LSTM(16, width, batch_first=True, bidirectional=True), nn.Linear(2 * width, 5)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.lstm(x)[0].mean(1))
@@ -134,6 +134,7 @@ NETWORKS: Mapping[str, Callable[[], tuple[nn.Module, Tensor]]] = {
     "residual": _seeded(lambda: (ResidualNetwork(), torch.randn(16, 3, 32, 32))),
     "convnext": _seeded(lambda: (ConvNext(), torch.randn(16, 3, 32, 32))),
     "transformer": _seeded(lambda: (VisionTransformer(), torch.randn(16, 3, 32, 32))),
-    "recurrent": _seeded(lambda: (RecurrentClassifier(), torch.randn(16, 20, 16))),
+    "recurrent": _seeded(lambda: (RecurrentClassifier(), torch.randn(32, 40, 16))),
+    "small recurrent": _seeded(lambda: (RecurrentClassifier(64), torch.randn(16, 20, 16))),
     "u-net": _seeded(lambda: (UNet(), torch.randn(8, 1, 32, 32))),
 }

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.support.zoo import ARCHITECTURES
+
 
 class LeNet(nn.Module):
     def __init__(self) -> None:
@@ -199,19 +201,48 @@ def exported(name: str, exporter: str, opset: int) -> bytes:
     return export(module, x, exporter, opset)
 
 
-def export(module: nn.Module, x: Tensor, exporter: str, opset: int) -> bytes:
-    """Any one-input network as an ONNX file, by the exporter called ``torchscript`` or ``dynamo``."""
+@cache
+def architecture(name: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """A published architecture in evaluation mode, as if trained: nothing is one or zero any more; and its batch."""
+    generator = torch.Generator().manual_seed(len(name))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = ARCHITECTURES[name].build().eval()
+    for parameter in module.parameters():
+        spread = 0.3 if parameter.ndim < 2 else (parameter.shape[0] / parameter.numel()) ** 0.5
+        parameter.data = parameter.data + spread * torch.randn(parameter.shape, generator=generator)
+    for key, buffer in module.named_buffers():
+        if key.endswith("running_mean"):
+            buffer.copy_(0.2 * torch.randn(buffer.shape, generator=generator))
+        elif key.endswith("running_var"):
+            buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
+    return module, ARCHITECTURES[name].inputs(generator)
+
+
+@cache
+def exported_architecture(name: str, exporter: str, opset: int) -> bytes:
+    """A published architecture as an ONNX file with a free batch size."""
+    module, inputs = architecture(name)
+    is_scripted = ARCHITECTURES[name].scripted
+    return export(torch.jit.script(module) if is_scripted else module, inputs, exporter, opset)
+
+
+def export(module: nn.Module, inputs: Tensor | tuple[Tensor, ...], exporter: str, opset: int) -> bytes:
+    """Any network as an ONNX file with a free batch size, by the exporter called ``torchscript`` or ``dynamo``."""
+    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
     with _quiet():
         if exporter == "dynamo":
-            shapes = ({0: torch.export.Dim("batch")},)
+            batch = torch.export.Dim("batch")
+            shapes = tuple({0: batch} for _ in inputs)
             program = torch.onnx.export(
-                module, (x,), dynamo=True, opset_version=opset, dynamic_shapes=shapes, verbose=False
+                module, inputs, dynamo=True, opset_version=opset, dynamic_shapes=shapes, verbose=False
             )
             assert program is not None
             return program.model_proto.SerializeToString()
         file = io.BytesIO()
-        names = {"input_names": ["x"], "dynamic_axes": {"x": {0: "batch"}}}
-        torch.onnx.export(module, (x,), file, dynamo=False, opset_version=opset, **names)
+        names = ["x", *(f"x{position}" for position in range(1, len(inputs)))]
+        free = {name: {0: "batch"} for name in names}
+        torch.onnx.export(module, inputs, file, dynamo=False, opset_version=opset, input_names=names, dynamic_axes=free)
         return file.getvalue()
 
 

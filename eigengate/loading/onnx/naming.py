@@ -5,11 +5,20 @@ import re
 # The older exporter's name for what it computed from parameters, e.g. a transposed or folded weight.
 _DERIVED = re.compile(r"^onnx::\w+$")
 # Names for values that exporters make up themselves, or compute from anything.
-_INVENTED = re.compile(r"^(_?val_\d+|\d+|.*Constant_\d+.*|.*Constant(_\d+)?_output_\d+|scalar_tensor.*)$")
-# Names of buffers that published networks add to activations or multiply them with.
+_INVENTED = re.compile(
+    r"^(_?val_\d+|\d+|.*Constant_\d+.*|.*Constant(_\d+)?_output_\d+|scalar_tensor.*"
+    r"|(.*/)?const_fold_opt__\d+|(.*/)?(Const(_\d+)?|[xy])(/ReadVariableOp)?:0)$"
+)
+# Names of buffers that published networks add to activations, multiply them with or look up.
 _BUFFER = re.compile(
-    r"(^|[._])(running_mean|running_var|mean|std|mask|attn_mask|causal_mask|relative_position_index|inv_freq|freqs_cis|pe"
-    r"|anchors?|pos_encoding_table|position_ids|lifted_tensor_\d+)$"
+    r"(^|[._/])((running_|pixel_|image_|input_|data_)?(mean|std|var)|(\w+_)?mask|causal|tril|relative_position_index"
+    r"|inv_freq|freqs(_cis|_cos|_sin)?|(cos|sin)(_\d+|_cached|_cache)?|alibi|slopes|pe|anchors?|pos_encoding_table"
+    r"|position_ids|adj|adjacency(_matrix)?|laplacian|mel_basis|fb|window|dct_mat|lifted_tensor_\d+)$"
+)
+# Names that networks give to what they train.
+_PARAMETER = re.compile(
+    r"(^|[._/])(\w+_)?(weight|bias|scale|gamma|beta|kernel|embed|embedding|token)s?\d*(_[a-z]+_l\d+(_reverse)?)?"
+    r"(_v|_g|_orig)?(/ReadVariableOp)?(:0)?$|\.original\d+$"
 )
 
 
@@ -31,6 +40,11 @@ def is_invented(name: str) -> bool:
 def sounds_like_buffer(name: str) -> bool:
     """Whether networks use this name for tensors they do not train."""
     return _BUFFER.search(_original(name)) is not None
+
+
+def sounds_like_parameter(name: str) -> bool:
+    """Whether networks use this name for tensors they train."""
+    return _PARAMETER.search(_original(name)) is not None
 
 
 def _original(name: str) -> str:

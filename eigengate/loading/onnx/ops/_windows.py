@@ -1,6 +1,7 @@
 """Geometry of sliding windows: what convolutions and pools share."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -27,6 +28,13 @@ class Window:
     @property
     def afters(self) -> Ints:
         return self.pads[len(self.kernel) :]
+
+    @property
+    def is_torch_pool(self) -> bool:
+        """Whether torch's pools, which pad evenly and by at most half a window, can do the padding themselves."""
+        return self.befores == self.afters and all(
+            0 <= pad <= size // 2 for pad, size in zip(self.befores, self.kernel, strict=True)
+        )
 
     def extents(self) -> Ints:
         """How far a window reaches along each axis."""
@@ -68,9 +76,17 @@ def window(
         max((math.ceil(size / stride) - 1) * stride + extent - size, 0)
         for size, stride, extent in zip(spatial, plain.strides, plain.extents(), strict=True)
     ]
-    befores = [total // 2 if auto_pad == "SAME_UPPER" else total - total // 2 for total in totals]
-    afters = [total - before for total, before in zip(totals, befores, strict=True)]
+    befores, afters = halves(totals, upper=auto_pad == "SAME_UPPER")
     return Window(kernel, plain.strides, plain.dilations, (*befores, *afters))
+
+
+def halves(totals: Sequence[int], *, upper: bool) -> tuple[Ints, Ints]:
+    """Widths before and after that share out a total evenly; of an odd one the upper, or lower, end gets more.
+
+    What a negative total adds instead lies at the end, as in TensorFlow, where this way of padding comes from.
+    """
+    befores = tuple(max(total, 0) // 2 if upper else (max(total, 0) + 1) // 2 for total in totals)
+    return befores, tuple(total - before for total, before in zip(totals, befores, strict=True))
 
 
 def interleaved(befores: Ints, afters: Ints) -> list[int]:

@@ -1,160 +1,125 @@
-"""Activation functions, from primitives that are twice differentiable both ways."""
-
-import math
+"""Activation functions, by those of torch's kernels that have every derivative; others are written from primitives."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from eigengate.errors import UnsupportedOperatorError
-from eigengate.loading.onnx.registry import Tensors, operator
+from eigengate.loading.onnx.ops._unsigned import is_bare, modular
+from eigengate.loading.onnx.registry import operator
+
+# torch's softplus turns into the identity there; below it, e^-x is still seen by float64.
+_SOFTPLUS_LINEAR = 40.0
 
 
 @operator("Relu", since=6)
 def relu(x: Tensor) -> Tensor:
-    return torch.relu(x) if x.is_floating_point() else torch.clamp(x, min=0)
+    """max(0, x), elementwise; integers too from version 14 on."""
+    return torch.relu(x)
 
 
 @operator("LeakyRelu", since=6)
 def leaky_relu(x: Tensor, *, alpha: float = 0.01) -> Tensor:
-    return torch.where(x > 0, x, alpha * x)
+    """x where it is not negative, alpha x elsewhere."""
+    return F.leaky_relu(x, alpha)
 
 
 @operator("PRelu", since=7)
 def parametric_relu(x: Tensor, slope: Tensor) -> Tensor:
-    return torch.where(x > 0, x, slope * x)
+    """x where it is not negative, slope x elsewhere; the slope is a tensor that is broadcast to the shape of x."""
+    if is_bare(x):  # unsigned, hence never negative
+        return x
+    return torch.relu(x) + slope * torch.clamp(x, max=0)
 
 
 @operator("ThresholdedRelu", since=10)
 def thresholded_relu(x: Tensor, *, alpha: float = 1.0) -> Tensor:
-    return torch.where(x > alpha, x, torch.zeros_like(x))
+    """x where it is greater than alpha, zero elsewhere."""
+    return F.threshold(x, alpha, 0.0)
 
 
 @operator("Elu", since=6)
 def elu(x: Tensor, *, alpha: float = 1.0) -> Tensor:
-    return _exponential_below_zero(x, alpha, 1.0)
+    """x where it is positive, alpha (eˣ - 1) elsewhere."""
+    return _exponential_below_zero(x, alpha, 1.0, 1.0)
 
 
 @operator("Celu", since=12)
 def celu(x: Tensor, *, alpha: float = 1.0) -> Tensor:
-    return _exponential_below_zero(x, alpha, 1.0 / alpha)
+    """max(0, x) + min(0, alpha (exp(x / alpha) - 1)), whose slope is continuous; other types than float since 28."""
+    return _exponential_below_zero(x, alpha, 1.0, 1.0 / alpha)
 
 
 @operator("Selu", since=6)
 def selu(x: Tensor, *, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875) -> Tensor:
-    return gamma * _exponential_below_zero(x, alpha, 1.0)
+    """gamma x where x is positive, gamma alpha (eˣ - 1) elsewhere."""
+    return _exponential_below_zero(x, alpha, gamma, 1.0)
 
 
-def _exponential_below_zero(x: Tensor, height: float, rate: float) -> Tensor:
-    # The clamp keeps the unused branch finite, so that its zero cotangent stays zero.
-    return torch.where(x > 0, x, height * torch.expm1(torch.clamp(x, max=0) * rate))
+def _exponential_below_zero(x: Tensor, alpha: float, scale: float, rate: float) -> Tensor:
+    # Its relatives in torch.nn.functional fix the scale, or round 1 / alpha to single precision in the derivative.
+    result: Tensor = torch.ops.aten.elu(x, alpha, scale, rate)
+    return result
 
 
 @operator("Sigmoid", since=6)
 def sigmoid(x: Tensor) -> Tensor:
+    """1 / (1 + e⁻ˣ)."""
     return torch.sigmoid(x)
 
 
 @operator("HardSigmoid", since=6)
 def hard_sigmoid(x: Tensor, *, alpha: float = 0.2, beta: float = 0.5) -> Tensor:
-    return torch.clamp(alpha * x + beta, 0, 1)
+    """alpha x + beta, clipped to [0, 1]."""
+    return F.hardtanh(alpha * x + beta, 0.0, 1.0)
 
 
 @operator("HardSwish", since=14)
 def hard_swish(x: Tensor) -> Tensor:
-    return x * torch.clamp(x / 6 + 0.5, 0, 1)
+    """x max(0, min(1, x / 6 + 1 / 2)): x times ``HardSigmoid`` with alpha = 1 / 6 and beta = 1 / 2."""
+    return F.hardswish(x)
 
 
 @operator("Swish", since=24)
 def swish(x: Tensor, *, alpha: float = 1.0) -> Tensor:
-    return x * torch.sigmoid(alpha * x)
+    """x / (1 + exp(-alpha x)); with alpha = 1 this is SiLU."""
+    return F.silu(x) if alpha == 1.0 else x * torch.sigmoid(alpha * x)
 
 
 @operator("Tanh", since=6)
 def tanh(x: Tensor) -> Tensor:
+    """The hyperbolic tangent."""
     return torch.tanh(x)
 
 
 @operator("Softplus")
 def softplus(x: Tensor) -> Tensor:
-    return torch.logaddexp(x, torch.zeros_like(x))
+    """ln(1 + eˣ)."""
+    return F.softplus(x, 1.0, _SOFTPLUS_LINEAR)
 
 
 @operator("Softsign")
 def softsign(x: Tensor) -> Tensor:
-    return x / (1 + torch.abs(x))
+    """x / (1 + |x|)."""
+    return F.softsign(x)
 
 
 @operator("Mish", since=18)
 def mish(x: Tensor) -> Tensor:
-    return x * torch.tanh(torch.logaddexp(x, torch.zeros_like(x)))
+    """x tanh(ln(1 + eˣ))."""
+    return x * torch.tanh(F.softplus(x, 1.0, _SOFTPLUS_LINEAR))
 
 
 @operator("Gelu", since=20)
 def gelu(x: Tensor, *, approximate: str = "none") -> Tensor:
-    if approximate == "tanh":
-        return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
-    return 0.5 * x * (1 + torch.erf(x * math.sqrt(0.5)))
+    """x Φ(x) with the normal distribution's Φ; "tanh" approximates it by ½ x (1 + tanh(√(2/π) (x + 0.044715 x³)))."""
+    return F.gelu(x, approximate=approximate)
 
 
 @operator("Shrink", since=9)
 def shrink(x: Tensor, *, bias: float = 0.0, lambd: float = 0.5) -> Tensor:
-    moved = torch.where(x > lambd, x - bias, x + bias)
-    return torch.where(torch.abs(x) > lambd, moved, torch.zeros_like(x)).to(x.dtype)
+    """x + bias where x < -lambd, x - bias where x > lambd, zero between; integers keep their type."""
+    return modular(_shrunk, x, bias, lambd).to(x.dtype)
 
 
-@operator("Softmax")
-def softmax_of_matrix(x: Tensor, *, axis: int = 1) -> Tensor:
-    return torch.softmax(_as_matrix(x, axis), 1).reshape(x.shape)
-
-
-@operator("Softmax", since=13)
-def softmax(x: Tensor, *, axis: int = -1) -> Tensor:
-    return torch.softmax(x, axis)
-
-
-@operator("LogSoftmax")
-def log_softmax_of_matrix(x: Tensor, *, axis: int = 1) -> Tensor:
-    return torch.log_softmax(_as_matrix(x, axis), 1).reshape(x.shape)
-
-
-@operator("LogSoftmax", since=13)
-def log_softmax(x: Tensor, *, axis: int = -1) -> Tensor:
-    return torch.log_softmax(x, axis)
-
-
-@operator("Hardmax")
-def hardmax_of_matrix(x: Tensor, *, axis: int = 1) -> Tensor:
-    return _hardmax(_as_matrix(x, axis), 1).reshape(x.shape)
-
-
-@operator("Hardmax", since=13)
-def hardmax(x: Tensor, *, axis: int = -1) -> Tensor:
-    return _hardmax(x, axis)
-
-
-def _hardmax(x: Tensor, axis: int) -> Tensor:
-    first = torch.argmax(x, axis, keepdim=True)
-    return torch.scatter(torch.zeros_like(x), axis, first, 1.0)
-
-
-def _as_matrix(x: Tensor, axis: int) -> Tensor:
-    """Before opset 13 everything from ``axis`` on is one distribution."""
-    split = axis if axis >= 0 else axis + x.ndim
-    return x.reshape(math.prod(x.shape[:split]), math.prod(x.shape[split:]))
-
-
-@operator("Dropout", since=7)
-def dropout_at_inference(x: Tensor, *, ratio: float = 0.5, outputs: int) -> Tensors:
-    return (x, torch.ones(x.shape, dtype=torch.bool, device=x.device))[:outputs]
-
-
-@operator("Dropout", since=12)
-def dropout(
-    x: Tensor, ratio: Tensor | None = None, training: bool | None = None, *, seed: int = 0, outputs: int
-) -> Tensors:
-    if training and (ratio is None or bool(ratio != 0)):
-        raise UnsupportedOperatorError(
-            "Dropout is in training mode, where it draws random numbers",
-            hint="Export the model in evaluation mode (model.eval()).",
-        )
-    return (x, torch.ones(x.shape, dtype=torch.bool, device=x.device))[:outputs]
+def _shrunk(x: Tensor, bias: float, limit: float) -> Tensor:
+    return torch.where(x < -limit, x + bias, torch.where(x > limit, x - bias, 0))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
-from eigengate.loading.onnx.ops._windows import interleaved, window
+from eigengate.loading.onnx.ops._windows import Window, halves, interleaved, window
 from eigengate.loading.onnx.registry import Ints, operator
 
 _CONVOLUTIONS: Mapping[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -29,6 +29,11 @@ def convolution(
     pads: Ints | None = None,
     strides: Ints | None = None,
 ) -> Tensor:
+    """y[o](p) = Σᵢₖ W[o, i, k] · x[i](p · stride + k · dilation − pad) + bias[o] over X [n, c, *spatial], 0 outside.
+
+    W has shape [outputs, c / group, *kernel]: each group of outputs sees its own group of channels. ``auto_pad``
+    SAME_UPPER or SAME_LOWER pads so that ⌈size / stride⌉ elements come out, an odd one at the end or at the start.
+    """
     sizes = window(tuple(x.shape[2:]), tuple(weight.shape[2:]), strides, dilations, pads, auto_pad)
     convolve = _CONVOLUTIONS[len(sizes.kernel)]
     if sizes.befores == sizes.afters and min(sizes.pads) >= 0:
@@ -51,28 +56,43 @@ def transposed_convolution(
     pads: Ints | None = None,
     strides: Ints | None = None,
 ) -> Tensor:
+    """The adjoint of ``Conv`` by X, plus bias: y[o](p · stride + k · dilation − pad) gathers W[i, o, k] · x[i](p).
+
+    W has shape [c, outputs / group, *kernel]. Along an axis (n − 1) · stride + extent + output_padding − pads elements
+    come out; or ``output_shape``, or n · stride with ``auto_pad`` SAME, the pads being shared out from the rest: of an
+    odd one the start gets more, except with SAME_UPPER. What ``output_padding`` adds lies at the end.
+    """
     spatial = tuple(x.shape[2:])
-    sizes = window(spatial, tuple(weight.shape[2:]), strides, dilations, pads, "NOTSET")
     rank = len(spatial)
+    declared = window(spatial, tuple(weight.shape[2:]), strides, dilations, pads, "NOTSET")
     extra = output_padding or (0,) * rank
     if output_shape is None and auto_pad.startswith("SAME"):
-        output_shape = tuple(size * stride for size, stride in zip(spatial, sizes.strides, strict=True))
-    befores, afters = sizes.befores, sizes.afters
+        output_shape = tuple(size * stride for size, stride in zip(spatial, declared.strides, strict=True))
+    befores, afters = declared.befores, declared.afters
     if output_shape is not None:
-        full = [
-            (size - 1) * stride + extent + more
-            for size, stride, extent, more in zip(spatial, sizes.strides, sizes.extents(), extra, strict=True)
-        ]
-        befores, afters = _shares(full, output_shape[-rank:], auto_pad)
-    y = _TRANSPOSED[rank](x, weight, None, sizes.strides, 0, 0, group, sizes.dilations)
-    # Padding a transposed convolution crops its output; what output_padding adds lies after the end.
+        whole = _whole(spatial, declared, extra)
+        totals = [size - wanted for size, wanted in zip(whole, output_shape[-rank:], strict=True)]
+        befores, afters = halves(totals, upper=auto_pad == "SAME_UPPER")
+    surplus = tuple(more + before - after for more, before, after in zip(extra, befores, afters, strict=True))
+    transpose = _TRANSPOSED[rank]
+    if _torch_crops(befores, surplus, declared):
+        return transpose(x, weight, bias, declared.strides, befores, surplus, group, declared.dilations)
+    y = transpose(x, weight, None, declared.strides, 0, 0, group, declared.dilations)
+    # Padding a transposed convolution crops its output.
     crops = interleaved(tuple(-b for b in befores), tuple(more - a for more, a in zip(extra, afters, strict=True)))
-    y = F.pad(y, crops) if any(crops) else y
+    y = F.pad(y, crops)
     return y if bias is None else y + bias.reshape(-1, *[1] * rank)
 
 
-def _shares(full: list[int], wanted: Ints, auto_pad: str) -> tuple[Ints, Ints]:
-    """How the surplus of the full output over the wanted one is cut from its two ends."""
-    totals = [have - want for have, want in zip(full, wanted, strict=True)]
-    smaller, larger = tuple(t // 2 for t in totals), tuple(t - t // 2 for t in totals)
-    return (smaller, larger) if auto_pad == "SAME_UPPER" else (larger, smaller)
+def _whole(spatial: Ints, declared: Window, extra: Ints) -> list[int]:
+    """The sizes of the output before anything is cropped."""
+    return [
+        (size - 1) * stride + extent + more
+        for size, stride, extent, more in zip(spatial, declared.strides, declared.extents(), extra, strict=True)
+    ]
+
+
+def _torch_crops(befores: Ints, surplus: Ints, declared: Window) -> bool:
+    """Whether torch's padding, the same at both ends, and its output padding at the last one say the same."""
+    limits = (max(stride, dilation) for stride, dilation in zip(declared.strides, declared.dilations, strict=True))
+    return min(befores) >= 0 and all(0 <= more < limit for more, limit in zip(surplus, limits, strict=True))

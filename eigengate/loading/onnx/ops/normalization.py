@@ -1,66 +1,24 @@
-"""Normalisation layers, from means and variances: the fused kernels lack forward-over-reverse derivatives."""
+"""Layers that standardise over channels, groups or features, by one kernel: that of group normalisation.
+
+Of torch's fused normalisations it alone has every derivative of second order in every combination of modes, which
+serves layers and instances, too: they are groups of another shape.
+"""
+
+import math
 
 import torch
 from torch import Tensor
 
-from eigengate.loading.onnx.registry import Ints, Tensors, operator
-
-
-@operator("BatchNormalization", since=7)
-def batch_normalization_at_inference(
-    x: Tensor,
-    scale: Tensor,
-    bias: Tensor,
-    mean: Tensor,
-    variance: Tensor,
-    *,
-    epsilon: float = 1e-5,
-    momentum: float = 0.9,
-) -> Tensor:
-    return _affine(x, mean, variance, scale, bias, epsilon)
-
-
-@operator("BatchNormalization", since=14)
-def batch_normalization(
-    x: Tensor,
-    scale: Tensor,
-    bias: Tensor,
-    mean: Tensor,
-    variance: Tensor,
-    *,
-    epsilon: float = 1e-5,
-    momentum: float = 0.9,
-    training_mode: int = 0,
-) -> Tensors:
-    if not training_mode:
-        return (_affine(x, mean, variance, scale, bias, epsilon),)
-    axes = (0, *range(2, x.ndim))
-    batch_mean, batch_variance = torch.mean(x, axes), torch.var(x, axes, correction=0)
-    y = _affine(x, batch_mean, batch_variance, scale, bias, epsilon)
-    running_mean = momentum * mean + (1 - momentum) * batch_mean
-    return y, running_mean, momentum * variance + (1 - momentum) * batch_variance
-
-
-def _affine(x: Tensor, mean: Tensor, variance: Tensor, scale: Tensor, bias: Tensor, epsilon: float) -> Tensor:
-    """One factor and one offset per channel."""
-    factor = scale * torch.rsqrt(variance + epsilon)
-    offset = bias - mean * factor
-    return x * _per_channel(factor, x) + _per_channel(offset, x)
-
-
-def _per_channel(value: Tensor, x: Tensor) -> Tensor:
-    return value.reshape(-1, *[1] * (x.ndim - 2))
-
-
-def _standardised(x: Tensor, axes: Ints, epsilon: float) -> Tensor:
-    centred = x - torch.mean(x, axes, keepdim=True)
-    return centred * torch.rsqrt(torch.mean(centred * centred, axes, keepdim=True) + epsilon)
+from eigengate.loading.onnx.registry import Tensors, operator
 
 
 @operator("InstanceNormalization", since=6)
 def instance_normalization(x: Tensor, scale: Tensor, bias: Tensor, *, epsilon: float = 1e-5) -> Tensor:
-    standardised = _standardised(x, tuple(range(2, x.ndim)), epsilon)
-    return standardised * _per_channel(scale, x) + _per_channel(bias, x)
+    """scale (x - mean) / √(variance + epsilon) + bias with statistics over the places of each channel of each sample.
+
+    x is [batch, channels, places...], scale and bias are [channels].
+    """
+    return torch.group_norm(x, x.shape[1], scale, bias, epsilon)
 
 
 @operator("LayerNormalization", since=17)
@@ -72,23 +30,31 @@ def layer_normalization(
     axis: int = -1,
     epsilon: float = 1e-5,
     stash_type: torch.dtype = torch.float32,
+    outputs: int = 3,
 ) -> Tensors:
-    axes = tuple(range(axis % x.ndim, x.ndim))
+    """scale (x - mean) / √(variance + epsilon) + bias with statistics over the axes from ``axis`` on.
+
+    Also gives the means and the inverse deviations, these axes kept with size one, in ``stash_type``: the type in which
+    the statistics are taken, unless that of x is wider. Scale and bias are broadcast to x.
+    """
     wide = x.to(torch.promote_types(x.dtype, stash_type))
-    mean = torch.mean(wide, axes, keepdim=True)
-    centred = wide - mean
-    inverse = torch.rsqrt(torch.mean(centred * centred, axes, keepdim=True) + epsilon)
-    y = (centred * inverse).to(x.dtype) * scale
-    return (y if bias is None else y + bias), mean, inverse
+    axes = tuple(range(axis % x.ndim, x.ndim))
+    rows = wide.reshape(-1, 1, math.prod(x.shape[a] for a in axes))
+    y = _scaled(torch.group_norm(rows, 1, None, None, epsilon).reshape(x.shape).to(x.dtype), scale, bias)
+    if outputs == 1:
+        return (y,)
+    # The kernel gives them, too, but not their derivatives where nothing else is differentiated.
+    inverse = torch.rsqrt(torch.var(wide, axes, correction=0, keepdim=True) + epsilon)
+    return y, torch.mean(wide, axes, keepdim=True), inverse
 
 
 @operator("GroupNormalization", since=18)
 def group_normalization_per_group(
     x: Tensor, scale: Tensor, bias: Tensor, *, epsilon: float = 1e-5, num_groups: int
 ) -> Tensor:
-    grouped = x.reshape(x.shape[0], num_groups, -1)
-    standardised = _standardised(grouped, (2,), epsilon)
-    return (standardised * scale.unsqueeze(-1) + bias.unsqueeze(-1)).reshape(x.shape)
+    """``GroupNormalization`` with scale and bias per group: before version 21, which has them per channel."""
+    grouped = torch.group_norm(x, num_groups, None, None, epsilon).reshape(x.shape[0], num_groups, -1)
+    return _scaled(grouped, scale.unsqueeze(-1), bias.unsqueeze(-1)).reshape(x.shape)
 
 
 @operator("GroupNormalization", since=21)
@@ -101,39 +67,31 @@ def group_normalization(
     num_groups: int,
     stash_type: torch.dtype = torch.float32,
 ) -> Tensor:
-    wide = x.to(torch.promote_types(x.dtype, stash_type)).reshape(x.shape[0], num_groups, -1)
-    standardised = _standardised(wide, (2,), epsilon).reshape(x.shape).to(x.dtype)
-    return standardised * _per_channel(scale, x) + _per_channel(bias, x)
+    """scale (x - mean) / √(variance + epsilon) + bias with statistics over groups of successive channels.
+
+    x is [batch, channels, places...], scale and bias are [channels]; the statistics are those of each sample, taken in
+    ``stash_type`` unless the type of x is wider.
+    """
+    wide = x.to(torch.promote_types(x.dtype, stash_type))
+    if wide.dtype == x.dtype:
+        return torch.group_norm(x, num_groups, scale, bias, epsilon)
+    channels = (-1, *[1] * (x.ndim - 2))
+    standardised = torch.group_norm(wide, num_groups, None, None, epsilon).to(x.dtype)
+    return _scaled(standardised, scale.reshape(channels), bias.reshape(channels))
 
 
 @operator("RMSNormalization", since=23)
 def rms_normalization(
     x: Tensor, scale: Tensor, *, axis: int = -1, epsilon: float = 1e-5, stash_type: torch.dtype = torch.float32
 ) -> Tensor:
+    """scale x / √(mean of x² + epsilon), the mean over the axes from ``axis`` on.
+
+    It is taken in ``stash_type`` unless the type of x is wider.
+    """
     wide = x.to(torch.promote_types(x.dtype, stash_type))
     mean_square = torch.mean(wide * wide, tuple(range(axis % x.ndim, x.ndim)), keepdim=True)
     return (wide * torch.rsqrt(mean_square + epsilon)).to(x.dtype) * scale
 
 
-@operator("MeanVarianceNormalization", since=9)
-def mean_variance_normalization(x: Tensor, *, axes: Ints = (0, 2, 3)) -> Tensor:
-    centred = x - torch.mean(x, axes, keepdim=True)
-    return centred / (torch.sqrt(torch.mean(centred * centred, axes, keepdim=True)) + 1e-9)
-
-
-@operator("LpNormalization")
-def lp_normalization(x: Tensor, *, axis: int = -1, p: int = 2) -> Tensor:
-    # A zero vector stays zero; the norm, which has no derivative there, is not taken of it.
-    nothing = (x == 0).all(axis, keepdim=True)
-    norm = torch.linalg.vector_norm(torch.where(nothing, torch.ones_like(x), x), p, axis, keepdim=True)
-    return torch.where(nothing, torch.zeros_like(x), x / norm)
-
-
-@operator("LRN")
-def local_response_normalization(
-    x: Tensor, *, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0, size: int
-) -> Tensor:
-    before, after = (size - 1) // 2, size // 2
-    squares = torch.nn.functional.pad(x * x, (*[0, 0] * (x.ndim - 2), before, after))
-    total = sum(squares.narrow(1, start, x.shape[1]) for start in range(size))
-    return x / (bias + alpha / size * total) ** beta
+def _scaled(x: Tensor, scale: Tensor, bias: Tensor | None) -> Tensor:
+    return x * scale if bias is None else torch.addcmul(bias, x, scale)
