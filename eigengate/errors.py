@@ -3,7 +3,7 @@
     EigengateError
     ├── InputError                  the caller's files or settings cannot be audited (CLI exit 3)
     │   ├── ModelError
-    │   │   ├── UnsupportedFormatError     not TorchScript and not ONNX
+    │   │   ├── UnsupportedFormatError     not TorchScript, ONNX or torch.export
     │   │   ├── ModelLoadError             the right format, but it cannot be read
     │   │   ├── UnsupportedOperatorError   nodes we have no pure function for, all listed
     │   │   ├── QuantizedModelError        piecewise constant: derivatives carry no information
@@ -65,7 +65,7 @@ class ModelError(InputError):
 
 
 class UnsupportedFormatError(ModelError):
-    """The bytes are neither TorchScript nor ONNX."""
+    """The bytes are neither TorchScript nor ONNX nor a torch.export archive."""
 
     code = "unsupported_format"
     title = "The model format is not supported"

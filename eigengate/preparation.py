@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Final, final
 
 import torch
+from torch import Tensor
 
 from eigengate.contract import AuditConfig, Coverage, InputInfo, ModelInfo, OutputInfo, ParameterInfo, ProbeInfo
 from eigengate.errors import ConfigError, ModelError, NonFiniteOutputError, NotDifferentiableError
 from eigengate.loading.binding import Binding, bind
 from eigengate.loading.functional_model import FunctionalModel
 from eigengate.loading.probe import Probe
+from eigengate.loading.program import TensorSpec
 from eigengate.operators.subject import Subject
 from eigengate.targets import output_kind, targets
 
@@ -41,7 +43,7 @@ def prepare(model: FunctionalModel, probe: Probe, config: AuditConfig) -> Prepar
         NonFiniteOutputError: the model's output on the probe data is not finite.
     """
     device = _device(config.device)
-    binding = bind(model.inputs, probe).first(config.max_samples)
+    binding = bind(model.inputs, probe, model.dimension_names).first(config.max_samples)
     wanted = config.output
     analysed = model.select(
         wanted.select, None if wanted.kind == "auto" else wanted.kind, cut_softmax=wanted.cut_softmax
@@ -49,10 +51,12 @@ def prepare(model: FunctionalModel, probe: Probe, config: AuditConfig) -> Prepar
     dtype = torch.float64 if config.precision == "float64" else torch.float32
     analysed = analysed.to(device=device, dtype=dtype)
     inputs = tuple(t.to(device, dtype if t.is_floating_point() else None) for t in binding.inputs)
+    as_loaded = analysed
+    analysed = as_loaded.settled(*inputs)
     f = analysed.apply(analysed.params, *inputs).detach()
     _require_numbers(f, analysed.output.name)
     _require_finite(f)
-    _require_independence(f, analysed, inputs)
+    _require_independence(f, analysed, as_loaded, inputs)
     y = None if probe.y is None else probe.y[: f.shape[0]].to(device)
     kind = wanted.kind if wanted.kind != "auto" else ("logits" if analysed.output.softmax_cut else output_kind(f, y))
     analysed = replace(analysed, output=replace(analysed.output, kind=kind))
@@ -61,7 +65,7 @@ def prepare(model: FunctionalModel, probe: Probe, config: AuditConfig) -> Prepar
     return Preparation(
         subject=subject,
         binding=binding,
-        model=_model_info(analysed, f.shape[1]),
+        model=_model_info(analysed, model.inputs, f.shape[1]),
         probe=_probe_info(probe, subject),
         coverage=_coverage(model, analysed, probe, subject),
     )
@@ -76,7 +80,7 @@ def _device(wanted: str) -> torch.device:
     return device
 
 
-def _require_numbers(f: torch.Tensor, output: str) -> None:
+def _require_numbers(f: Tensor, output: str) -> None:
     if not f.is_floating_point():
         raise NotDifferentiableError(
             f"output {output!r} holds {str(f.dtype).removeprefix('torch.')}, which has no derivative",
@@ -86,7 +90,7 @@ def _require_numbers(f: torch.Tensor, output: str) -> None:
         raise ModelError(f"output {output!r} holds no number", hint="choose another output.select")
 
 
-def _require_finite(f: torch.Tensor) -> None:
+def _require_finite(f: Tensor) -> None:
     bad = torch.nonzero(~torch.isfinite(f).all(dim=1)).flatten().tolist()
     if bad:
         raise NonFiniteOutputError(
@@ -95,20 +99,33 @@ def _require_finite(f: torch.Tensor) -> None:
         )
 
 
-def _require_independence(f: torch.Tensor, model: FunctionalModel, inputs: tuple[torch.Tensor, ...]) -> None:
-    half = f.shape[0] // 2
-    if half == 0:
+def _require_independence(
+    f: Tensor, model: FunctionalModel, as_loaded: FunctionalModel, inputs: tuple[Tensor, ...]
+) -> None:
+    if f.shape[0] < 2:
         return
-    without_the_others = model.apply(model.params, *(tensor[:half] for tensor in inputs)).detach()
-    difference = float((without_the_others - f[:half]).abs().max())
+    others = _in_other_company(model, as_loaded, inputs)
+    difference = float((others - f[: others.shape[0]]).abs().max())
     if difference > _INDEPENDENCE_TOLERANCE * float(f.abs().max()):
         raise ModelError(
             f"the output of a sample depends on the samples beside it: it changes by {difference:.3g} without them",
-            hint="export in evaluation mode (model.eval()); a network must not compute across its batch",
+            hint="export in evaluation mode (model.eval()); a network must not compute across its batch, and one that "
+            "decides by its data what to compute is exported for batches of one sample",
         )
 
 
-def _model_info(model: FunctionalModel, classes: int) -> ModelInfo:
+def _in_other_company(model: FunctionalModel, as_loaded: FunctionalModel, inputs: tuple[Tensor, ...]) -> Tensor:
+    """The outputs of the first samples, or of all, computed with other samples beside them, or with none."""
+    n, size = inputs[0].shape[0], model.fixed_batch
+    if model.batching is not None and model.batching.by_value and as_loaded.fixed_batch is None:
+        # All at once: one decision for the batch may by chance be that for half of it, but not that for every sample.
+        return as_loaded.apply(model.params, *inputs).detach()
+    # A whole batch of a network of fixed batch runs at once, and its samples alone otherwise.
+    few = size if size is not None and 1 < size < n else n // 2
+    return model.apply(model.params, *(tensor[:few] for tensor in inputs)).detach()
+
+
+def _model_info(model: FunctionalModel, declared: tuple[TensorSpec, ...], classes: int) -> ModelInfo:
     params = model.params
     shapes = "\n".join(f"{name} {list(tensor.shape)}" for name, tensor in sorted(params.items()))
     return ModelInfo.model_validate(
@@ -117,7 +134,7 @@ def _model_info(model: FunctionalModel, classes: int) -> ModelInfo:
             "sha256": model.sha256,
             "inputs": tuple(
                 InputInfo(name=spec.name, dtype=str(spec.dtype).removeprefix("torch."), shape=spec.shape)
-                for spec in model.inputs
+                for spec in declared
             ),
             "output": OutputInfo.model_validate(
                 {
@@ -134,7 +151,7 @@ def _model_info(model: FunctionalModel, classes: int) -> ModelInfo:
                 digest=hashlib.sha256(f"{model.format}\n{shapes}".encode()).hexdigest(),
             ),
             "operators": model.program.operators,
-            "notes": model.program.notes,
+            "notes": model.notes,
         }
     )
 

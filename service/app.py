@@ -20,7 +20,7 @@ from service.reports.router import router as reports
 from service.request_scope import RequestScope
 from service.settings import Settings
 
-_ABOUT = "Is this network stable enough to ship? Spectral stability audits of TorchScript and ONNX models."
+_ABOUT = "Is this network stable enough to ship? Spectral stability audits of TorchScript, ONNX and .pt2 models."
 
 
 def create_app(settings: Settings | None = None, *, doorbell: Doorbell | None = None) -> FastAPI:

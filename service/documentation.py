@@ -85,7 +85,12 @@ _FORM = {
     "required": ["model", "probe"],
     "additionalProperties": False,
     "properties": {
-        "model": {"type": "string", "format": "binary", "description": "TorchScript or ONNX, told by content."},
+        "model": {
+            "type": "string",
+            "format": "binary",
+            "description": "TorchScript, torch.export (.pt2) or ONNX, told by content; ONNX alone, or with its data "
+            "files as a zip, tar or tar.gz archive.",
+        },
         "probe": {"type": "string", "format": "binary", "description": ".npz, .npy or .safetensors, told by content."},
         "config": {"type": "string", "description": "AuditConfig as JSON."},
         "policy": {"type": "string", "description": "Policy as TOML or JSON, or a preset such as builtin:strict."},

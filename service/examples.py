@@ -141,7 +141,7 @@ INFO = Info(
         memory_limit_bytes=2**33,
         max_attempts=2,
     ),
-    formats=Formats(model=("torchscript", "onnx"), probe=("npz", "npy", "safetensors"), report=("json", "html")),
+    formats=Formats(model=("torchscript", "onnx", "pt2"), probe=("npz", "npy", "safetensors"), report=("json", "html")),
     quantities=("input_jacobian", "ntk", "hessian"),
     policy_presets=("builtin:recommended", "builtin:strict"),
 ).model_dump(mode="json")

@@ -14,7 +14,7 @@ from eigengate.cli.render import headline_table
 from eigengate.cli.terminal import stderr, stdout
 from eigengate.contract import StabilityReport
 
-ModelFile = Annotated[Path, typer.Argument(help="TorchScript or ONNX file; the format is told by content.")]
+ModelFile = Annotated[Path, typer.Argument(help="TorchScript, ONNX or .pt2 file; the format is told by content.")]
 ProbeFile = Annotated[Path, typer.Argument(help="Probe samples: .npz (x, optional y), .npy or .safetensors.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Audit settings as TOML, YAML or JSON.")]
 Server = Annotated[str | None, typer.Option(help="Audit on the service at this URL instead of here.")]

@@ -25,7 +25,7 @@ environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 app = typer.Typer(
     name="eigengate",
     cls=HonestGroup,
-    help="Is this network stable enough to ship? Spectral stability audits of TorchScript and ONNX models.",
+    help="Is this network stable enough to ship? Spectral stability audits of TorchScript, ONNX and .pt2 models.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

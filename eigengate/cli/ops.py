@@ -46,5 +46,5 @@ def _onnx(entries: "Sequence[CatalogueEntry]") -> None:
 
 def _torchscript(names: Sequence[str]) -> None:
     console = stdout()
-    console.print(f"\n[bold]TorchScript[/] · {len(names)} operators")
+    console.print(f"\n[bold]TorchScript and torch.export[/] · {len(names)} operators")
     console.print(Columns(list(names), padding=(0, 2), column_first=True))

@@ -13,7 +13,7 @@ from eigengate.contract.verdict import VerdictOutcome
 
 AuditStatus = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
 TERMINAL_STATUSES: frozenset[AuditStatus] = frozenset({"succeeded", "failed", "cancelled", "expired"})
-ModelFormat = Literal["torchscript", "onnx", "unknown"]
+ModelFormat = Literal["torchscript", "onnx", "pt2", "unknown"]
 Timestamp = Annotated[datetime, Field(strict=False)]
 Labels = dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]{1,63}$")], Annotated[str, Field(max_length=255)]]
 

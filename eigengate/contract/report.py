@@ -58,7 +58,7 @@ class ParameterInfo(Contract):
 class ModelInfo(Contract):
     """The audited network."""
 
-    format: Literal["torchscript", "onnx"]
+    format: Literal["torchscript", "onnx", "pt2"]
     sha256: Digest
     inputs: Items[InputInfo]
     output: OutputInfo

@@ -1,13 +1,19 @@
 """Which probe array feeds which model input."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from types import MappingProxyType
+from typing import Final, final
 
+import torch
 from torch import Tensor
 
 from eigengate.errors import ModelError, NotDifferentiableError, ShapeMismatchError
-from eigengate.loading.probe import Probe
-from eigengate.loading.program import TensorSpec
+from eigengate.loading.dimensions import Dimensions
+from eigengate.loading.probe import LABELS, Probe
+from eigengate.loading.program import DimensionNames, TensorSpec
+
+_NO_NAMES: Final[DimensionNames] = MappingProxyType({})
 
 
 @final
@@ -23,15 +29,24 @@ class Binding:
         return Binding(tuple(tensor[:n] for tensor in self.inputs), self.position)
 
 
-def bind(specs: tuple[TensorSpec, ...], probe: Probe) -> Binding:
+def bind(specs: tuple[TensorSpec, ...], probe: Probe, names: DimensionNames = _NO_NAMES) -> Binding:
     """Match probe arrays with model inputs by name (a single one by position), cast them, and check their shapes.
 
+    Args:
+        specs: The model's inputs.
+        probe: The arrays, [n, ...] each.
+        names: What the file calls the dimensions of the inputs; dimensions of one name must have one size.
+
     Raises:
-        ShapeMismatchError: an input has no array, or one of another shape or kind.
+        ShapeMismatchError: an input has no array, or one of another shape or kind; an array has no input; sizes differ
+            that must agree.
         NotDifferentiableError: no input is floating point.
-        ModelError: an input is in half precision.
+        ModelError: an input is in half precision, or has its batch in two dimensions.
     """
-    inputs = tuple(_fitted(spec, _array(spec, specs, probe)) for spec in specs)
+    dimensions = Dimensions(specs, names)
+    dimensions.require_batch()
+    inputs = tuple(_fitted(spec, array, dimensions) for spec, array in _matched(specs, probe.arrays))
+    dimensions.require_agreement(inputs)
     floating = [position for position, tensor in enumerate(inputs) if tensor.is_floating_point()]
     if not floating:
         raise NotDifferentiableError(
@@ -41,34 +56,78 @@ def bind(specs: tuple[TensorSpec, ...], probe: Probe) -> Binding:
     return Binding(inputs, floating[0])
 
 
-def _array(spec: TensorSpec, specs: tuple[TensorSpec, ...], probe: Probe) -> Tensor:
-    if spec.name in probe.arrays:
-        return probe.arrays[spec.name]
-    if len(specs) == 1 and len(probe.arrays) == 1:
-        return next(iter(probe.arrays.values()))
-    if len(specs) == 1 and "x" in probe.arrays:
-        return probe.arrays["x"]
-    raise ShapeMismatchError(
-        f"the probe has no array for input {spec.name!r}; it has {sorted(probe.arrays)}",
-        hint=f"name the probe's arrays after the model's inputs: {[s.name for s in specs]}",
-    )
+def _matched(specs: tuple[TensorSpec, ...], arrays: Mapping[str, Tensor]) -> list[tuple[TensorSpec, Tensor]]:
+    sources = {spec.name: _source(spec, specs, arrays) for spec in specs}
+    strangers = sorted(set(arrays) - set(sources.values()))
+    if strangers:
+        raise ShapeMismatchError(
+            f"the probe has arrays that no input takes: {strangers}; the model's inputs are {[s.name for s in specs]}",
+            hint=f"leave them out; targets are called {LABELS!r}",
+        )
+    return [(spec, arrays[sources[spec.name]]) for spec in specs]
 
 
-def _fitted(spec: TensorSpec, tensor: Tensor) -> Tensor:
+def _source(spec: TensorSpec, specs: tuple[TensorSpec, ...], arrays: Mapping[str, Tensor]) -> str:
+    if spec.name in arrays:
+        return spec.name
+    if len(specs) == 1 and len(arrays) == 1:
+        return next(iter(arrays))
+    if len(specs) == 1 and "x" in arrays:
+        return "x"
+    hint = f"name the probe's arrays after the model's inputs: {[s.name for s in specs]}"
+    if spec.name == LABELS:
+        hint = f"the probe's {LABELS!r} are targets; give that input of the model another name"
+    raise ShapeMismatchError(f"the probe has no array for input {spec.name!r}; it has {sorted(arrays)}", hint=hint)
+
+
+def _fitted(spec: TensorSpec, tensor: Tensor, dimensions: Dimensions) -> Tensor:
     if spec.dtype.is_floating_point and spec.dtype.itemsize < 4:
         raise ModelError(
-            f"input {spec.name!r} is {str(spec.dtype).removeprefix('torch.')}: too few digits to certify derivatives",
+            f"input {spec.name!r} is {_shown_type(spec.dtype)}: too few digits to certify derivatives",
             hint="export the network in float32 (model.float())",
         )
-    if tensor.is_floating_point() and not spec.dtype.is_floating_point:
-        raise ShapeMismatchError(f"input {spec.name!r} wants {spec.dtype}, the probe holds {tensor.dtype}")
-    tensor = tensor.to(spec.dtype)
     if spec.shape is not None and not _fits(spec.shape, tensor):
+        held = ["n", *map(str, tensor.shape[1:])]
         raise ShapeMismatchError(
-            f"input {spec.name!r} wants shape {_shown(spec.shape)}, the probe holds {_shown(tuple(tensor.shape))}",
+            f"input {spec.name!r} wants shape {dimensions.shown(spec)}, the probe holds [{', '.join(held)}]",
             hint="one sample per row of the first dimension, shaped as the model takes it",
         )
-    return tensor
+    return _cast(spec, tensor)
+
+
+def _cast(spec: TensorSpec, tensor: Tensor) -> Tensor:
+    """The array in the input's type.
+
+    Floating point numbers are rounded, as they are whenever data are prepared; whole numbers are never changed.
+    """
+    if spec.dtype.is_floating_point:
+        cast = tensor.to(spec.dtype)
+        if not torch.isfinite(cast).all():
+            raise ShapeMismatchError(
+                f"input {spec.name!r} wants {_shown_type(spec.dtype)}, the probe holds {float(tensor.abs().max()):.3g}",
+                hint="numbers as large as this are infinite to the model; scale them",
+            )
+        return cast
+    if tensor.is_floating_point():
+        raise ShapeMismatchError(
+            f"input {spec.name!r} wants {_shown_type(spec.dtype)}, the probe holds {_shown_type(tensor.dtype)}",
+            hint=f"save it as whole numbers: array.astype({_shown_type(spec.dtype)!r})",
+        )
+    low, high = _range(spec.dtype)
+    smallest, largest = (int(value) for value in tensor.to(torch.int64).aminmax())
+    if smallest < low or largest > high:
+        raise ShapeMismatchError(
+            f"input {spec.name!r} wants {_shown_type(spec.dtype)}, {low} to {high}, the probe holds {smallest} to "
+            f"{largest}",
+            hint="check which array belongs to which input",
+        )
+    return tensor.to(spec.dtype)
+
+
+def _range(dtype: torch.dtype) -> tuple[int, int]:
+    if dtype is torch.bool:
+        return 0, 1
+    return torch.iinfo(dtype).min, torch.iinfo(dtype).max
 
 
 def _fits(wanted: tuple[int | None, ...], tensor: Tensor) -> bool:
@@ -76,5 +135,5 @@ def _fits(wanted: tuple[int | None, ...], tensor: Tensor) -> bool:
     return len(wanted) == tensor.ndim and all(want is None or want == got for want, got in sizes)
 
 
-def _shown(shape: tuple[int | None, ...]) -> str:
-    return "[" + ", ".join(["n", *("?" if size is None else str(size) for size in shape[1:])]) + "]"
+def _shown_type(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

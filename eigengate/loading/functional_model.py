@@ -1,15 +1,17 @@
 """The one shape in which every network is measured, whatever file it came from."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Literal, Self, final
 
 import torch
 from torch import Tensor
 
-from eigengate.errors import ConfigError, EigengateError, ModelExecutionError, ShapeMismatchError
-from eigengate.loading.program import Program, Runtime, TensorSpec
+from eigengate.errors import ConfigError, EigengateError, ModelError, ModelExecutionError, ShapeMismatchError
+from eigengate.loading.batching import Batching, decides_by_value, only_size, samples_of
+from eigengate.loading.program import DimensionNames, Program, Runtime, TensorSpec
 
 OutputKind = Literal["logits", "probabilities", "regression"]
 Params = Mapping[str, Tensor]
@@ -32,17 +34,19 @@ class FunctionalModel:
     """A trained network as a pure, batched function of its parameters and inputs.
 
     ``apply(params, *inputs)`` maps inputs of shape [n, ...] to one output of shape [n, C] and works under
-    ``torch.func.vmap / jvp / vjp / grad``. A program exported for batches of one size is run sample by sample, each
-    repeated to fill the batch.
+    ``torch.func.vmap / jvp / vjp / grad``. A program that runs with batches of one size only, by declaration or by what
+    the exporter wrote into it, is run sample by sample, each repeated to fill the batch.
     """
 
     program: Program
     runtime: Runtime
     output: OutputSpec
-    format: Literal["torchscript", "onnx"]
+    format: Literal["torchscript", "onnx", "pt2"]
     sha256: str
     trainable: tuple[str, ...]
     frozen: Mapping[str, Tensor]
+    dimension_names: DimensionNames = field(default_factory=dict)
+    batching: Batching | None = None
 
     @property
     def params(self) -> dict[str, Tensor]:
@@ -59,22 +63,56 @@ class FunctionalModel:
         return self.program.inputs
 
     def apply(self, params: Params, *inputs: Tensor) -> Tensor:
-        """The output [n, C] for inputs [n, ...]; ``params`` has the keys of ``self.params``."""
+        """The output [n, C] for inputs [n, ...]; ``params`` has the keys of ``self.params``.
+
+        Raises:
+            ModelExecutionError: the network cannot run on these inputs.
+            ShapeMismatchError: its output has not one row per sample.
+        """
         size = self.fixed_batch
-        if size is None or inputs[0].shape[0] == size:
+        if size == inputs[0].shape[0]:
             return self._apply(params, *inputs)
-        return torch.vmap(lambda *sample: self._apply(params, *(s.expand(size, *s.shape) for s in sample))[0])(*inputs)
+        if size is not None:
+            return self._one_from_each_batch(params, size, inputs)
+        try:
+            return self._apply(params, *inputs)
+        except (ModelExecutionError, ShapeMismatchError):
+            size = None if self.batching else only_size(lambda batch: self._apply(params, *batch), inputs)
+            if size is None:
+                raise
+        return self._one_from_each_batch(params, size, inputs)
+
+    def settled(self, *inputs: Tensor) -> Self:
+        """The same function, knowing what a try on these inputs teaches of how it takes batches.
+
+        Without it ``apply`` finds that out whenever it has to.
+        """
+        if (size := self.fixed_batch) is not None:
+            batching = Batching(size, decides_by_value(self._alone(self.params, size), inputs), "declared")
+        elif (size := only_size(lambda batch: self._apply(self.params, *batch), inputs)) is not None:
+            batching = Batching(size, decides_by_value(self._alone(self.params, size), inputs), "written")
+        else:
+            by_value = decides_by_value(self._alone(self.params, 1), inputs)
+            batching = Batching(1 if by_value else None, by_value)
+        return replace(self, batching=batching)
 
     @property
     def fixed_batch(self) -> int | None:
-        """The batch size the file was exported for, None if it takes any."""
-        shape = self.inputs[0].shape
-        return shape[0] if shape else None
+        """The only batch size that works, by declaration or by ``settled``; None if there is none such."""
+        declared = [spec.shape[0] for spec in self.inputs if spec.shape and spec.shape[0] is not None]
+        if declared:
+            return declared[0]
+        return self.batching.size if self.batching else None
 
     @property
     def one_sample_only(self) -> bool:
         """Whether the file was exported for batches of exactly one sample."""
         return self.fixed_batch == 1
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the report must know about the file and about how it is run."""
+        return (*self.program.notes, *(self.batching.notes if self.batching else ()))
 
     def _apply(self, params: Params, *inputs: Tensor) -> Tensor:
         try:
@@ -86,24 +124,64 @@ class FunctionalModel:
                 f"the model raised on inputs of shape {[tuple(i.shape) for i in inputs]}: {str(error)[:500]}",
                 hint="run the model on the probe data in its own framework first",
             ) from error
-        if output.ndim == 0 or output.shape[0] != inputs[0].shape[0]:
+        return self._rows(output, inputs[0].shape[0])
+
+    def _one_from_each_batch(self, params: Params, size: int, inputs: tuple[Tensor, ...]) -> Tensor:
+        """Every sample alone, repeated to fill a batch; side by side where the network's operators allow it."""
+        one = self._alone(params, size)
+        if inputs[0].shape[0] > 1 and not (self.batching and self.batching.by_value):
+            with suppress(ModelExecutionError):  # if it is the network that fails, it fails again below
+                return torch.vmap(one)(*inputs)
+        return torch.stack([one(*sample) for sample in samples_of(inputs)])
+
+    def _alone(self, params: Params, size: int) -> Callable[..., Tensor]:
+        """The function of one sample, repeated to fill a batch, to its output [C]."""
+        return lambda *sample: self._apply(params, *(tensor.expand(size, *tensor.shape) for tensor in sample))[0]
+
+    def _rows(self, output: object, n: int) -> Tensor:
+        """The output as [n, C].
+
+        Raises:
+            ModelError: it is no tensor.
+            ShapeMismatchError: it has another number of rows.
+        """
+        if not isinstance(output, Tensor):
+            what = "an empty optional" if output is None else f"a {'sequence' if isinstance(output, list) else 'value'}"
+            raise ModelError(
+                f"output {self.output.name!r} is {what}, no tensor",
+                hint=f"choose another output.select among {list(self.program.outputs)}",
+            )
+        if output.ndim == 0 or output.shape[0] != n:
             raise ShapeMismatchError(
-                f"output {self.output.name!r} has shape {tuple(output.shape)} for a batch of {inputs[0].shape[0]}",
+                f"output {self.output.name!r} has shape {tuple(output.shape)} for a batch of {n}",
                 hint="the first dimension of inputs and output must be the batch",
             )
-        return output.reshape(output.shape[0], -1)
+        return output.reshape(n, -1)
 
     def witness(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """The same output [n, C] from the file's original runtime, in the dtype the file declares.
 
         Raises:
             ModelExecutionError: the original runtime cannot run the model on these inputs.
+            ShapeMismatchError: its output has not one row per sample.
         """
+        size = self.fixed_batch
+        if size is not None:
+            return self._witnessed(inputs, size)
+        try:
+            return self._witnessed(inputs, inputs[0].shape[0])
+        except (ModelExecutionError, ShapeMismatchError):
+            size = only_size(lambda batch: self._witnessed(batch, batch[0].shape[0]), inputs)
+            if size is None:
+                raise
+        return self._witnessed(inputs, size)
+
+    def _witnessed(self, inputs: tuple[Tensor, ...], size: int) -> Tensor:
+        """The runtime's answers to batches of one size, the last one filled up."""
         n = inputs[0].shape[0]
-        size = self.fixed_batch or n
         filled = tuple(filled_up(tensor, size) for tensor in inputs)
         batches = zip(*(torch.split(tensor, size) for tensor in filled), strict=True)
-        return torch.cat([self.runtime(*batch)[self.output.index].reshape(size, -1) for batch in batches])[:n]
+        return torch.cat([self._rows(self.runtime(*batch)[self.output.index], size) for batch in batches])[:n]
 
     def to(self, *, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
         """The same function on another device or in another floating point type."""

@@ -2,11 +2,14 @@
 
 import abc
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self, final
 
 import torch
 from torch import Tensor
+
+DimensionNames = Mapping[str, tuple[str | None, ...]]
+"""Names of the dimensions of inputs, by input; dimensions of one name have one size."""
 
 
 @final
@@ -93,7 +96,14 @@ class Runtime(abc.ABC):
 @final
 @dataclass(frozen=True)
 class Lowered:
-    """What loading one file gives: the program we differentiate and the runtime that vouches for it."""
+    """What loading one file gives.
+
+    Args:
+        program: What we differentiate.
+        runtime: What vouches for it.
+        dimension_names: What the file calls the sizes of its inputs that may vary, where it calls them anything.
+    """
 
     program: Program
     runtime: Runtime
+    dimension_names: DimensionNames = field(default_factory=dict)

@@ -1,29 +1,29 @@
 """What an uploaded file is, by its content alone: enough to refuse at once what no worker could audit.
 
-Nothing is unpacked, parsed or run. A file recognised here can still turn out damaged when a worker reads it.
+Nothing is parsed or run, and nothing unpacked but the first bytes of files in archives. A file recognised here can
+still turn out damaged when a worker reads it.
 """
 
 import zipfile
 from typing import BinaryIO
 
 from eigengate.errors import ModelLoadError, ProbeFormatError, UnsupportedFormatError
+from service.artifacts.onnx_content import gzip_holds_tar, is_model, is_tar, tar_holds_model, zip_holds_model
 
-MODEL_FORMATS = ("torchscript", "onnx")
+MODEL_FORMATS = ("torchscript", "onnx", "pt2")
 PROBE_FORMATS = ("npz", "npy", "safetensors")
 
-_EXPORT = "Export the model with torch.jit.save(torch.jit.script(model), ...) or with torch.onnx.export."
+_EXPORT = "Export the model with torch.export.save, torch.jit.save(torch.jit.script(model), ...) or torch.onnx.export."
+_PACK = "An ONNX model and its data files may come as a zip, tar or tar.gz archive; copy one cut short again."
+_ARCHIVES = ("zip", "tar", "gzip")
 _SAVE = "Save it with numpy.savez('probe.npz', x=..., y=...), numpy.save, or safetensors."
 _MAX_MEMBERS = 20_000
-_MAX_MESSAGE_FIELDS = 100_000
 _LONGEST_HEADER = 100 * 2**20
-# Field numbers of the outermost message of an ONNX file, ModelProto, with their wire types.
-_MODEL_PROTO = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
-_IR_VERSION, _GRAPH = 1, 7
 
 
 def recognise(file: BinaryIO, size: int) -> str:
-    """The file's format, or what kind of stranger it is: ``checkpoint``, ``pickle``, ``exported``, ``zip``, …"""
-    head = file.read(16)
+    """The file's format, or what kind of stranger it is: ``checkpoint``, ``pickle``, ``zip``, …"""
+    head = file.read(512)
     if head.startswith(b"PK\x03\x04"):
         return _archive(file)
     if head.startswith(b"\x93NUMPY"):
@@ -34,7 +34,11 @@ def recognise(file: BinaryIO, size: int) -> str:
         return "hdf5"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= min(size - 8, _LONGEST_HEADER):
         return "safetensors"
-    return "onnx" if _is_onnx(file, size) else "empty" if size == 0 else "unknown"
+    if head.startswith(b"\x1f\x8b"):
+        return "onnx" if gzip_holds_tar(file) else "gzip"
+    if is_tar(head):
+        return "onnx" if tar_holds_model(file) else "tar"
+    return "onnx" if is_model(file, size) else "empty" if size == 0 else "unknown"
 
 
 def require_model(found: str) -> str:
@@ -49,8 +53,10 @@ def require_model(found: str) -> str:
     name = _NAMES.get(found, "of no format known here")
     if found in ("empty", "damaged"):
         raise ModelLoadError(f"the model file is {name}", hint="Upload the file again, whole.")
-    hint = "Are model and probe swapped?" if found in ("npz", "npy") else _EXPORT
-    raise UnsupportedFormatError(f"the model is neither TorchScript nor ONNX: it is {name}", hint=hint)
+    hint = "Are model and probe swapped?" if found in ("npz", "npy") else _PACK if found in _ARCHIVES else _EXPORT
+    raise UnsupportedFormatError(
+        f"the model is neither TorchScript, ONNX nor a torch.export archive: it is {name}", hint=hint
+    )
 
 
 def require_probe(found: str) -> str:
@@ -75,9 +81,14 @@ def require_known(found: str) -> str:
 def _archive(file: BinaryIO) -> str:
     try:
         with zipfile.ZipFile(file) as archive:
-            names = archive.namelist()
+            found = _named(archive.namelist())
+            return "onnx" if found == "zip" and zip_holds_model(archive) else found
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OSError):
         return "damaged"
+
+
+def _named(names: list[str]) -> str:
+    """What kind of archive the names of its members make it, ``zip`` if they tell nothing."""
     if len(names) > _MAX_MEMBERS:
         return "damaged"
     if names and all(name.endswith(".npy") for name in names):
@@ -85,56 +96,27 @@ def _archive(file: BinaryIO) -> str:
     inner = {name.partition("/")[2] for name in names}
     if ".data/extern_modules" in inner:
         return "package"
-    if inner & {"archive_format", "serialized_exported_program.json"}:
-        return "exported"
+    if "archive_format" in inner or "serialized_exported_program.json" in names:
+        return "pt2"
     if "constants.pkl" in inner and any(name.startswith("code/") for name in inner):
         return "torchscript"
     return "checkpoint" if "data.pkl" in inner else "zip"
 
 
-def _is_onnx(file: BinaryIO, size: int) -> bool:
-    """Whether the file is one whole ``ModelProto`` with an IR version and a graph, by its outermost fields."""
-    file.seek(0)
-    seen: set[int] = set()
-    for _ in range(_MAX_MESSAGE_FIELDS):
-        if file.tell() == size:
-            return {_IR_VERSION, _GRAPH} <= seen
-        tag = _varint(file)
-        value = _varint(file)
-        if tag is None or value is None or _MODEL_PROTO.get(tag >> 3) != tag & 7:
-            return False
-        if tag & 7 == 2:
-            if file.tell() + value > size:
-                return False
-            file.seek(value, 1)
-        seen.add(tag >> 3)
-    return False
-
-
-def _varint(file: BinaryIO) -> int | None:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = file.read(1)
-        if not byte:
-            return None
-        value |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return value
-    return None
-
-
 _NAMES = {
     "torchscript": "TorchScript",
     "onnx": "ONNX",
+    "pt2": "a torch.export archive",
     "npz": "arrays, as probe data are",
     "npy": "an array, as probe data are",
     "safetensors": "safetensors, which hold weights but no computation",
     "pickle": "a pickle, which can run code when opened",
     "checkpoint": "a PyTorch checkpoint, weights without computation, in a pickle",
     "package": "a torch.package archive, which runs Python code when opened",
-    "exported": "a torch.export archive (.pt2), not supported yet",
     "hdf5": "an HDF5 file",
     "zip": "a zip archive of other files",
+    "tar": "a tar archive of other files",
+    "gzip": "packed by gzip, and no tar archive",
     "damaged": "a damaged zip archive",
     "empty": "empty",
 }

@@ -15,7 +15,7 @@ from tests.conformance.torchscript_modules.case import ModuleCase, module_cases
 from tests.conformance.torchscript_modules.comparison import check
 from tests.conformance.torchscript_modules.exceptions import MARKS, NAMED
 from tests.conformance.torchscript_modules.form import FORMS, archive
-from tests.conformance.torchscript_modules.outcome import Outcome, outcomes
+from tests.conformance.torchscript_modules.outcome import Outcome, derivative_outcomes, outcomes
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +40,13 @@ def test_keywords_and_tuples_pass_too(form):
     results = outcomes(form, "extra", EVERY_NINTH)
     assert len(results) > 20
     assert unnamed(results) == {}
+
+
+def test_the_first_samples_of_every_module_have_every_derivative_up_to_the_second():
+    results = derivative_outcomes(2)
+    assert unnamed(results) == {}
+    assert sum(outcome.status == "passed" for outcome in results) > 200
+    assert sum(outcome.status == "excepted" for outcome in results) < 10
 
 
 def unnamed(results: tuple[Outcome, ...]) -> dict[str, str]:

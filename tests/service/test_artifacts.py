@@ -1,6 +1,10 @@
 """Uploading files by digest, asking for them, downloading them."""
 
+import gzip
 import hashlib
+import io
+import tracemalloc
+import zipfile
 
 import pytest
 
@@ -77,6 +81,50 @@ def test_a_file_lost_from_the_store_is_our_fault(client, settings):
     assert str(settings.data_dir) not in answer.text
 
 
+@pytest.mark.parametrize("content", [uploads.PT2, uploads.OLD_PT2])
+def test_both_layouts_of_torch_export_are_recognised(content):
+    assert recognise(io.BytesIO(content), len(content)) == "pt2"
+
+
+@pytest.mark.parametrize("content", uploads.BUNDLES.values(), ids=uploads.BUNDLES)
+def test_an_onnx_model_with_its_data_files_is_recognised_in_an_archive(content):
+    assert recognise(io.BytesIO(content), len(content)) == "onnx"
+
+
+def test_a_model_whose_graph_is_out_of_sight_is_recognised_in_an_archive():
+    """A long description stands in front of the graph."""
+    model = b"\x08\x07\x32\xe8\x07" + bytes(1000) + uploads.ONNX[2:]
+    content = uploads.bundle(model=model)
+    assert recognise(io.BytesIO(content), len(content)) == "onnx"
+
+
+LOOKALIKES = {
+    "torchscript with a model among its extra files": (
+        uploads.bundle(**dict.fromkeys(["m/constants.pkl", "m/code/x.py"], b""), **{"m/extra/model": uploads.ONNX}),
+        "torchscript",
+    ),
+    "zip of other files": (uploads.bundle(data=uploads.WEIGHTS, notes=b"\x08\x07 no model"), "zip"),
+    "zip of a model cut short": (uploads.bundle(model=uploads.ONNX[:-1]), "zip"),
+    "zip by another method": (uploads.bundle(zipfile.ZIP_LZMA, model=uploads.ONNX), "zip"),
+    "tar of other files": (uploads.tar("w", data=uploads.WEIGHTS), "tar"),
+    "gzip of a model": (gzip.compress(uploads.ONNX), "gzip"),
+    "gzip cut short": (gzip.compress(uploads.WEIGHTS)[:12], "gzip"),
+}
+
+
+@pytest.mark.parametrize(("content", "found"), LOOKALIKES.values(), ids=LOOKALIKES)
+def test_an_archive_is_not_taken_for_what_it_is_not(content, found):
+    assert recognise(io.BytesIO(content), len(content)) == found
+
+
+def test_looking_into_an_archive_unpacks_only_beginnings():
+    content = uploads.bundle(**{f"zeros{k}": b"\x08\x07" + bytes(4 << 20) for k in range(4)})
+    tracemalloc.start()
+    assert recognise(io.BytesIO(content), len(content)) == "zip"
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
 def refusal_of(found):
     try:
         require_known(found)
@@ -86,7 +134,12 @@ def refusal_of(found):
 
 
 @pytest.mark.parametrize(
-    "content", [uploads.ONNX, uploads.TORCHSCRIPT, uploads.NPZ, uploads.NPY, uploads.safetensors()], ids=range(5)
+    "content",
+    [
+        *(uploads.ONNX, uploads.TORCHSCRIPT, uploads.PT2, uploads.NPZ, uploads.NPY, uploads.safetensors()),
+        *uploads.BUNDLES.values(),
+    ],
+    ids=range(10),
 )
 def test_no_cut_or_bit_flip_confuses_the_recognition(tmp_path, content):
     """It answers or refuses in words of ours; it never fails."""

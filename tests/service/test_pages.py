@@ -52,7 +52,7 @@ PLAIN = {"id", "labels", "created_at"}
 def test_the_service_tells_its_limits_and_formats(shared_client):
     info = shared_client.get("/v1/info").json()
     assert info["limits"]["max_upload_bytes"] == 100_000
-    assert info["formats"]["model"] == ["torchscript", "onnx"]
+    assert info["formats"]["model"] == ["torchscript", "onnx", "pt2"]
     assert "builtin:recommended" in info["policy_presets"]
     assert info["versions"]["eigengate"]
     assert info["sandbox"] == "unknown"

@@ -54,6 +54,8 @@ def test_a_submitted_audit_is_queued_stored_and_rung_for(client, bell, settings)
     [
         (uploads.TORCHSCRIPT, uploads.NPY, ("torchscript", "npy")),
         (uploads.ONNX, uploads.safetensors(), ("onnx", "safetensors")),
+        (uploads.BUNDLES["zip, deflated"], uploads.NPZ, ("onnx", "npz")),
+        (uploads.BUNDLES["tar.gz"], uploads.NPZ, ("onnx", "npz")),
     ],
 )
 def test_formats_are_told_by_content(client, model, probe, formats):
@@ -133,12 +135,12 @@ MODELS = [
     (b"", "model_load_failed", "empty"),
     (uploads.PICKLE, "unsupported_format", "pickle"),
     (uploads.CHECKPOINT, "unsupported_format", "weights without computation"),
-    (uploads.EXPORTED, "unsupported_format", "torch.export"),
     (uploads.PACKAGE, "unsupported_format", "torch.package"),
     (uploads.HDF5, "unsupported_format", "HDF5"),
     (uploads.NPZ, "unsupported_format", "probe data"),
     (uploads.safetensors(), "unsupported_format", "no computation"),
     (uploads.archive("readme.txt"), "unsupported_format", "zip archive of other files"),
+    (uploads.tar("w", readme=b"hello"), "unsupported_format", "tar archive of other files"),
     (uploads.TORCHSCRIPT[:-30], "model_load_failed", "damaged"),
     (uploads.ONNX[:-1], "unsupported_format", "no format known"),
     (uploads.ONNX[:2], "unsupported_format", "no format known"),

@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+import tarfile
 import zipfile
 
 # ModelProto: ir_version = 7, and a graph of the name "g".
@@ -29,9 +30,40 @@ def archive(*names: str, content: bytes = b"") -> bytes:
 
 TORCHSCRIPT = archive("m/constants.pkl", "m/data.pkl", "m/code/__torch__.py", "m/version")
 CHECKPOINT = archive("m/data.pkl", "m/version", "m/data/0")
-EXPORTED = archive("m/archive_format", "m/models/model.json")
+PT2 = archive("m/archive_format", "m/models/model.json")
+OLD_PT2 = archive("version", "serialized_exported_program.json", "serialized_state_dict.pt")
 PACKAGE = archive("m/.data/extern_modules", "m/model.pkl")
 NPZ = archive("x.npy", "y.npy", content=NPY)
+
+
+def tar(mode: str, **members: bytes) -> bytes:
+    """A tar archive, or with ``w:gz`` a gzipped one."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as file:  # type: ignore[call-overload]
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            file.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def bundle(method: int = zipfile.ZIP_DEFLATED, **members: bytes) -> bytes:
+    """A zip archive of files with their contents."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as file:
+        for name, content in members.items():
+            file.writestr(zipfile.ZipInfo(name), content, method)
+    return buffer.getvalue()
+
+
+WEIGHTS = bytes(range(256)) * 8
+# The model stands behind the data: it must be looked for.
+BUNDLES = {
+    "zip, stored": bundle(zipfile.ZIP_STORED, data=WEIGHTS, model=ONNX),
+    "zip, deflated": bundle(data=WEIGHTS, model=ONNX),
+    "tar": tar("w", data=WEIGHTS, model=ONNX),
+    "tar.gz": tar("w:gz", data=WEIGHTS, model=ONNX),
+}
 
 
 def safetensors() -> bytes:

@@ -18,7 +18,7 @@ from eigengate.loading.onnx.graph import Graph
 from eigengate.loading.onnx.placement import Placement
 from eigengate.loading.onnx.reader import read_graph
 from eigengate.loading.onnx.refusals import refuse_unsupported_nodes
-from eigengate.loading.onnx.roles import Role, parameter_roles
+from eigengate.loading.onnx.roles import Role, parameter_roles, role_notes
 from eigengate.loading.onnx.ties import untie
 from eigengate.loading.program import Program, TensorSpec
 
@@ -39,7 +39,7 @@ class OnnxProgram(Program):
         declared = read_graph(model)
         refuse_unsupported_nodes(declared)
         graph = untie(declared)
-        notes = (*graph.notes, *folding_notes(model))
+        notes = (*graph.notes, *folding_notes(model), *role_notes(graph))
         self._build(replace(graph, notes=notes), parameter_roles(graph), Placement())
 
     def _build(self, graph: Graph, roles: Mapping[str, Role], placement: Placement) -> None:

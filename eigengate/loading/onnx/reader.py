@@ -10,6 +10,7 @@ from onnx import AttributeProto
 from torch import Tensor
 
 from eigengate.errors import ModelLoadError
+from eigengate.loading.onnx.declarations import declared_kinds
 from eigengate.loading.onnx.dtypes import read_sparse_tensor, read_tensor, torch_dtype
 from eigengate.loading.onnx.functions import (
     FunctionKey,
@@ -28,7 +29,6 @@ MAX_NODES = 100_000
 MAX_CALL_DEPTH = 32
 # onnxruntime's optimisers write nodes of its own domain without importing it; it has one version.
 _WITHOUT_IMPORT = ("com.microsoft",)
-_INPUT_KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
 
 
 def read_graph(model: onnx.ModelProto) -> Graph:
@@ -71,7 +71,7 @@ class _Reader:
             nodes=nodes,
             constants=literals.tensors,
             literals=frozenset(literals.from_nodes),
-            declared=_declared_kinds(proto),
+            declared=declared_kinds(proto),
         )
 
     def _nodes(self, protos: Iterable[onnx.NodeProto], scope: Scope, literals: _Literals) -> Iterable[Node]:
@@ -175,7 +175,7 @@ def _spec(value: onnx.ValueInfoProto, scope: Scope) -> TensorSpec:
     tensor_type = _element_type(value.type)
     # Inputs of a loop body may leave their type to inference.
     dtype = torch_dtype(tensor_type.elem_type) if tensor_type.elem_type else torch.float32
-    sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor_type.shape.dim]
+    sizes = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor_type.shape.dim]
     return TensorSpec(scope.name(value.name), dtype, tuple(sizes) if tensor_type.HasField("shape") else None)
 
 
@@ -192,9 +192,3 @@ def _element_type(declared: onnx.TypeProto) -> onnx.TypeProto.Tensor:
             )
         case _:
             return declared.tensor_type
-
-
-def _declared_kinds(proto: onnx.GraphProto) -> dict[str, str]:
-    """What torch's exporter notes about the values it made from parameters and buffers."""
-    noted: list[onnx.ValueInfoProto | onnx.TensorProto] = [*proto.value_info, *proto.initializer]
-    return {value.name: entry.value for value in noted for entry in value.metadata_props if entry.key == _INPUT_KIND}

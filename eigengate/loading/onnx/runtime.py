@@ -1,11 +1,13 @@
 """onnxruntime on the CPU, the witness of a lowered ONNX network."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, final
 
+import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from eigengate.errors import ModelExecutionError
@@ -20,10 +22,16 @@ class OnnxRuntime(Runtime):
     onnxruntime is imported on first use and told there not to report home. Since 1.32 its import alone writes a device
     identity and an event database to the user's cache, which no call afterwards prevents: whoever starts the process
     sets ``ORT_DISABLE_TELEMETRY=1``, as the workers do.
+
+    Args:
+        model: The file.
+        weights: Numbers of initialisers that the file says to lie elsewhere, by name: the bytes of a file are limited
+            to two gibibytes.
     """
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes, weights: Mapping[str, NDArray[np.generic]] | None = None) -> None:
         self._model = model
+        self._weights = weights or {}
 
     @property
     def name(self) -> str:
@@ -41,13 +49,25 @@ class OnnxRuntime(Runtime):
         declared = {output.name for output in model.graph.output}
         # Without a type onnxruntime infers it.
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in declared)
-        return self._run(_session(model.SerializeToString()), wanted, inputs)
+        found = self._run(self._open(model.SerializeToString()), wanted, inputs)
+        return {name: value for name, value in found.items() if isinstance(value, Tensor)}
 
     @cached_property
     def _session(self) -> Any:
-        return _session(self._model)
+        return self._open(self._model)
 
-    def _run(self, session: Any, names: Sequence[str], inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+    def _open(self, model: bytes) -> Any:
+        ort = _onnxruntime()
+        options = _options(ort)
+        # The session does not copy them: they live as long as we keep the arrays.
+        if self._weights:
+            options.add_external_initializers(list(self._weights), [_ort_value(ort, w) for w in self._weights.values()])
+        try:
+            return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ModelExecutionError(f"onnxruntime refuses the model: {error}") from error
+
+    def _run(self, session: Any, names: Sequence[str], inputs: Sequence[Tensor]) -> dict[str, Any]:
         expected = session.get_inputs()
         if len(inputs) != len(expected):
             raise ModelExecutionError(f"the model takes {len(expected)} inputs, {len(inputs)} given")
@@ -58,13 +78,18 @@ class OnnxRuntime(Runtime):
             results = session.run(list(names), feeds)
         except Exception as error:
             raise ModelExecutionError(f"onnxruntime failed: {error}") from error
-        return {name: torch.from_numpy(result.copy()) for name, result in zip(names, results, strict=True)}
+        return {name: _value(result) for name, result in zip(names, results, strict=True)}
 
 
 def _as_declared(value: Tensor, declared: str) -> Tensor:
     """A CPU tensor in the type onnxruntime spells ``tensor(float)``."""
     element = declared.removeprefix("tensor(").removesuffix(")").upper()
     return value.detach().to(device="cpu", dtype=torch_dtype(onnx.TensorProto.DataType.Value(element))).contiguous()
+
+
+def _value(result: Any) -> Any:
+    """A tensor where onnxruntime gives an array; sequences stay lists, an empty optional None."""
+    return torch.from_numpy(result.copy()) if isinstance(result, np.ndarray) and result.dtype != object else result
 
 
 def _onnxruntime() -> Any:
@@ -74,15 +99,17 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
-def _session(model: bytes) -> Any:
-    ort = _onnxruntime()
+def _options(ort: Any) -> Any:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
     options.log_severity_level = 4
-    try:
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ModelExecutionError(f"onnxruntime refuses the model: {error}") from error
+    return options
+
+
+def _ort_value(ort: Any, array: NDArray[np.generic]) -> Any:
+    """The array under its ONNX type: numpy's own bfloat16 is none that onnxruntime knows."""
+    element_type = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+    return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, element_type)

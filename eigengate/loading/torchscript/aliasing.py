@@ -70,6 +70,8 @@ class Aliasing:
     bases: dict[int, list[Node]] = field(default_factory=dict)
     """For an in-place node (by id), the views to undo one after another, innermost first."""
     refused: list[Node] = field(default_factory=list)
+    written: set[str] = field(default_factory=set)
+    """Values in whose memory something writes, by the name they begin under: of an input, a buffer, an attribute."""
 
 
 def analyse(network: Network) -> Aliasing:
@@ -121,6 +123,10 @@ class _Analysis:
                 self._branch(node)
             elif node.operator == "prim::Loop":
                 self._loop(node)
+            elif node.operator == "state::get":
+                self._read_state(node)
+            elif node.operator == "state::set":
+                self._write_state(node)
             elif node.changes_first_input and self.kinds.get(node.inputs[0]) == "TensorType":
                 self._check(node)
             else:
@@ -128,6 +134,18 @@ class _Analysis:
 
     def _union(self, names: Sequence[str]) -> frozenset[Origin]:
         return frozenset().union(*(self.of(name) for name in names))
+
+    def _read_state(self, node: Node) -> None:
+        """What is read from an attribute is the attribute's own, so that changing it changes the attribute."""
+        (slot,), (value,) = node.inputs, node.outputs
+        self.origins[value] = self.of(slot)
+        self.views[value] = node
+
+    def _write_state(self, node: Node) -> None:
+        slot, value = node.inputs
+        # Before a branch or a loop is over, the old value may still be the one.
+        self.origins[slot] = self.of(slot) | self.of(value)
+        self.outcome.written.add(slot)
 
     def _branch(self, node: Node) -> None:
         for block in node.blocks:
@@ -189,6 +207,7 @@ class _Analysis:
             name = self.views[name].inputs[0]
             allowed.add(name)
         shared = self.of(target)
+        self.outcome.written |= {origin[0] for origin in shared}
         later = {
             other
             for other, origins in self.origins.items()

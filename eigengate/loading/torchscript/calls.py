@@ -60,7 +60,8 @@ def functional(node: Node, network: Network, numbers: Collection[str], precision
     if node.operator in INTROSPECTION:
         promoted = tensors & _numeric(node, network, numbers)
         return Call(INTROSPECTION[node.operator], promoted, reads_data=node.operator in READS_DATA)
-    return Call(_tensor_function(node, precision, bool(tensors)), tensors & _numeric(node, network, numbers))
+    promoted = tensors & _numeric(node, network, numbers)
+    return Call(_tensor_function(node, precision, bool(tensors)), promoted, reads_data=node.operator in READS_DATA)
 
 
 def _giving_back(change: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, final
 
 import torch
-from torch import Tensor
 
 from eigengate.errors import ModelExecutionError, QuantizedModelError, UnsupportedOperatorError
 from eigengate.loading.torchscript.aliasing import analyse
 from eigengate.loading.torchscript.allowed import QUANTIZED_NAMESPACES, QUANTIZING_OPERATORS
 from eigengate.loading.torchscript.calls import Call, Refusal, functional
 from eigengate.loading.torchscript.ir import Block, Network, Node
+from eigengate.loading.torchscript.kinds import is_of_type
 from eigengate.loading.torchscript.plan import Frame, Plan, Step, execute, with_frees
 from eigengate.loading.torchscript.precision import Precision
 from eigengate.loading.torchscript.signature import Output
@@ -30,13 +30,15 @@ def emit(network: Network, outputs: Sequence[Output], precision: Precision) -> P
         raise _refusal(emitter.refused)
     results = tuple((emitter.tensor_slot(output.name, steps), output.path) for output in outputs)
     steps = list(with_frees(steps, [slot for slot, _ in results]))
+    # Before the template is read: an input that no node uses has no slot yet.
+    inputs = tuple(emitter.slot(name) for name in network.body.parameters)
     return Plan(
         steps=tuple(steps),
         template=tuple(emitter.template),
         parameters={
             emitter.slots[name]: parameter for name, parameter in network.parameters.items() if name in emitter.slots
         },
-        inputs=tuple(emitter.slot(name) for name in network.body.parameters),
+        inputs=inputs,
         outputs=results,
         fresh=tuple(
             emitter.slots[name]
@@ -250,8 +252,12 @@ class _Emitter:
         return [self._step(node, [self.slot(node.inputs[0])], lambda value: value)]
 
     def is_instance(self, node: Node) -> list[Step]:
-        types = tuple(kind for name in node.attributes["types"] for kind in _PYTHON_TYPES.get(name, ()))
-        return [self._step(node, [self.slot(node.inputs[0])], lambda value: isinstance(value, types))]
+        types = node.attributes["types"]
+        return [
+            self._step(
+                node, [self.slot(node.inputs[0])], lambda value: any(is_of_type(value, type_) for type_ in types)
+            )
+        ]
 
     def raise_exception(self, node: Node) -> list[Step]:
         def fail(message: Any, *_: Any) -> None:
@@ -301,18 +307,6 @@ def _several(
 
     return run
 
-
-_PYTHON_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
-    "TensorType": (Tensor,),
-    "IntType": (int,),
-    "FloatType": (float,),
-    "BoolType": (bool,),
-    "StringType": (str,),
-    "NoneType": (type(None),),
-    "ListType": (list,),
-    "TupleType": (tuple,),
-    "DictType": (dict,),
-}
 
 _HANDLERS: Final[Mapping[str, Callable[[_Emitter, Node], list[Step]]]] = {
     "prim::If": _Emitter.branch,

@@ -53,6 +53,11 @@ class Block:
     nodes: list[Node]
     returns: list[str]
 
+    def reads(self) -> set[str]:
+        """Every name that the block or a block in it reads or gives back."""
+        inner = (block.reads() for node in self.nodes for block in node.blocks)
+        return set(self.returns).union(*(node.inputs for node in self.nodes), *inner)
+
 
 @final
 @dataclass
@@ -76,6 +81,8 @@ class Network:
     """Names of the elements of tuples and lists that are put together once and never changed."""
     dictionaries: dict[str, dict[str, str]] = field(default_factory=dict)
     """Value names by key, for dictionaries with constant text keys."""
+    local: set[str] = field(default_factory=set)
+    """Lists that no other value holds."""
 
     vanished: set[str] = field(default_factory=set)
     """Operators that lifting removed because they are the identity here."""

@@ -1,20 +1,23 @@
 """Lift a TorchScript method into our graph: modules resolved, constants folded, dead branches gone."""
 
-import functools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, final
 
 import torch
 from torch import Tensor
 
 from eigengate.errors import ModelLoadError
+from eigengate.loading.torchscript.folding import Folder
 from eigengate.loading.torchscript.ir import Block, Network, Node
-from eigengate.loading.torchscript.scalars import MUTATING, PURE
+from eigengate.loading.torchscript.kinds import is_of_type
+from eigengate.loading.torchscript.local_lists import LocalLists
+from eigengate.loading.torchscript.merging import Merged, merge
+from eigengate.loading.torchscript.mutability import mutability
+from eigengate.loading.torchscript.pruning import prune
+from eigengate.loading.torchscript.torch_graph import identity, label, parse_schema
 
 MAX_NESTING: Final = 60
-_OPTIONAL_KINDS: Final = frozenset({"OptionalType", "NoneType", "AnyType", "UnionType"})
-_CONTAINERS: Final = (list, dict)
 _RENAMES: Final = frozenset({"prim::unchecked_cast", "prim::data", "aten::detach", "aten::detach_", "aten::alias"})
 _DROPOUTS: Final = frozenset(
     f"aten::{name}{suffix}"
@@ -24,30 +27,13 @@ _DROPOUTS: Final = frozenset(
 _SCHEMA = re.compile(r"^(\w+::\w+)")
 
 
-@functools.lru_cache(maxsize=4096)
-def parse_schema(text: str) -> torch._C.FunctionSchema:
-    """The schema object behind a node's schema text."""
-    return torch._C.parse_schema(text)
-
-
-def label(operator: str, value: torch._C.Value) -> str:
-    """The name under which one value is reported, unique in its graph."""
-    return f"{operator} %{value.debugName()}"
-
-
 def lift(module: torch.jit.ScriptModule) -> Network:
     """Lift a module's ``forward``; its tensors stay shared with the module."""
     graph = module.inlined_graph
     lifter = _Lifter(module, graph)
     lifter.network.body = lifter.forward()
+    prune(lifter.network)
     return lifter.network
-
-
-def _walk(block: Any) -> Iterator[Any]:
-    for node in block.nodes():
-        yield node
-        for inner in node.blocks():
-            yield from _walk(inner)
 
 
 @final
@@ -60,21 +46,13 @@ class _Lifter:
         self.renamed: dict[str, str] = {}
         self.prefix = ""
         self.calls = 0
+        self.folder = Folder(self.network)
         self.tensors: dict[tuple[Any, ...], str] = {}
-        kinds = {node.kind() for node in _walk(graph)}
-        # A list that may change later must not be folded into a constant, and one rule for all is simple and right.
-        self.containers_change = bool(kinds & MUTATING.keys() - {"aten::add_"}) or self._adds_to_lists()
-        self.assigned = {node.s("name") for node in _walk(graph) if node.kind() == "prim::SetAttr"}
+        self.mutability = mutability(module, graph)
         tied: dict[tuple[Any, ...], str] = {}
         for name, parameter in module.named_parameters():
-            tied.setdefault(_identity(parameter), name)
+            tied.setdefault(identity(parameter), name)
         self.parameter_of = tied
-
-    def _adds_to_lists(self) -> bool:
-        return any(
-            node.kind() in ("aten::add_", "aten::mul_") and next(node.inputs()).type().kind() == "ListType"
-            for node in _walk(self.graph)
-        )
 
     def forward(self) -> Block:
         schema = self.module._c._get_method("forward").schema
@@ -95,6 +73,7 @@ class _Lifter:
         nodes = self._nodes(self.graph, depth=0)
         (result,) = self.graph.outputs()
         self.network.result = result.type()
+        self._leave([self._name(result)])
         return Block(parameters, nodes, [self._name(result)])
 
     def _declare(self, value: torch._C.Value) -> str:
@@ -109,15 +88,25 @@ class _Lifter:
     def _block(self, block: Any, depth: int) -> Block:
         if depth > MAX_NESTING:
             raise ModelLoadError(f"The model nests more than {MAX_NESTING} blocks")
-        parameters = [self._declare(value) for value in block.inputs()]
-        nodes = self._nodes(block, depth)
-        return Block(parameters, nodes, [self._name(value) for value in block.outputs()])
+        outside, self.folder.lists = self.folder.lists, LocalLists()
+        lifted = Block([self._declare(value) for value in block.inputs()], self._nodes(block, depth), [])
+        lifted.returns = [self._name(value) for value in block.outputs()]
+        self._leave(lifted.returns)
+        self.folder.lists = outside
+        self.folder.lists.give_away(lifted.reads())
+        return lifted
+
+    def _leave(self, returns: Sequence[str]) -> None:
+        """A block ends; whatever list it has kept to itself nobody can ask any more."""
+        self.folder.lists.give_away(returns)
+        self.network.local |= self.folder.lists.names
 
     def _nodes(self, block: Any, depth: int) -> list[Node]:
         lifted: list[Node] = []
         for node in block.nodes():
             for value in node.outputs():
                 self._declare(value)
+            self.folder.lists.see(node.kind(), [self._name(value) for value in node.inputs()])
             handle = _HANDLERS.get(node.kind())
             if handle is not None:
                 lifted += handle(self, node, depth)
@@ -143,27 +132,14 @@ class _Lifter:
 
     def _fold(self, node: Any) -> bool:
         """Evaluate what no input can change; True if nothing is left to run."""
-        operator = node.kind()
-        names = [self._name(value) for value in node.inputs()]
-        if operator in ("aten::__is__", "aten::__isnot__") and self._compares_tensor_with_none(names):
-            self._know(node.output(), operator == "aten::__isnot__")
-            return True
-        function = PURE.get(operator)
-        if function is None or not all(name in self.network.known for name in names):
+        values = self.folder.values(node.kind(), [self._name(value) for value in node.inputs()])
+        if not values or not self.mutability.is_fixed(node.output()):
             return False
-        try:
-            value = function(*(self.network.known[name] for name in names))
-        except Exception:
+        if len(values) > 1:
+            self.folder.restrict(self._name(node.output()), values)
             return False
-        if isinstance(value, Tensor) or (self.containers_change and isinstance(value, _CONTAINERS)):
-            return False
-        self._know(node.output(), value)
+        self._know(node.output(), values[0])
         return True
-
-    def _compares_tensor_with_none(self, names: list[str]) -> bool:
-        kinds = [self.network.kinds.get(name) for name in names]
-        nones = [name in self.network.known and self.network.known[name] is None for name in names]
-        return any(none and other not in _OPTIONAL_KINDS for none, other in zip(nones, reversed(kinds), strict=True))
 
     def _know(self, value: torch._C.Value, known: Any) -> None:
         self.network.known[self._name(value)] = known
@@ -179,7 +155,7 @@ class _Lifter:
         name = self._name(node.output())
         if isinstance(value, Tensor):
             self.network.buffers[name] = (f"constant.{name}", value.detach())
-        elif self.containers_change and isinstance(value, _CONTAINERS):
+        elif not self.mutability.is_fixed(node.output()):
             self.network.state[name] = value
         else:
             self.network.known[name] = value
@@ -196,7 +172,7 @@ class _Lifter:
             self.modules[name] = (path, value)
         elif isinstance(value, torch._C.ScriptObject):
             return [self._node(node)]
-        elif node.s("name") in self.assigned or (self.containers_change and isinstance(value, _CONTAINERS)):
+        elif node.s("name") in self.mutability.attributes or not self.mutability.is_fixed(node.output()):
             self.network.state.setdefault(f"self.{path}", value)
             return [Node("state::get", path, None, [f"self.{path}"], [name])]
         elif isinstance(value, Tensor):
@@ -213,12 +189,12 @@ class _Lifter:
 
     def _tensor(self, name: str, path: str, tensor: Tensor) -> str:
         """Enter a module's tensor; however often it is read, it has one name."""
-        first = self.tensors.setdefault(_identity(tensor), name)
+        first = self.tensors.setdefault(identity(tensor), name)
         if first != name:
             self.renamed[name] = first
             return first
         self.network.kinds[name] = "TensorType"
-        parameter = self.parameter_of.get(_identity(tensor))
+        parameter = self.parameter_of.get(identity(tensor))
         if parameter is not None:
             self.network.parameters[name] = parameter
         else:
@@ -238,12 +214,27 @@ class _Lifter:
         condition = self._name(next(node.inputs()))
         blocks = list(node.blocks())
         if condition not in self.network.known:
-            return [self._node(node, [self._block(block, depth + 1) for block in blocks])]
+            return [self._undecided(node, [self._block(block, depth + 1) for block in blocks])]
         taken = blocks[0] if self.network.known[condition] else blocks[1]
         nodes = self._nodes(taken, depth)
         for output, value in zip(node.outputs(), taken.outputs(), strict=True):
             self._rename(output, self._name(value))
         return nodes
+
+    def _undecided(self, node: Any, sides: list[Block]) -> Node:
+        """A branch that is decided while the network runs; what both sides agree on does not go through it."""
+        lifted, leaving = self._node(node, sides), list[Merged]()
+        for output, yes, no in zip(node.outputs(), *(side.returns for side in sides), strict=True):
+            if yes == no:
+                self._rename(output, yes)
+            else:
+                leaving += merge(self.network, self._name(output), output.type(), (yes, no))
+        for value in leaving:
+            self.folder.join(value.name, value.sides)
+        lifted.outputs = [value.name for value in leaving]
+        for index, side in enumerate(sides):
+            side.returns = [value.sides[index] for value in leaving]
+        return lifted
 
     def loop(self, node: Any, depth: int) -> list[Node]:
         return [self._node(node, [self._block(block, depth + 1) for block in node.blocks()])]
@@ -291,7 +282,9 @@ class _Lifter:
         names = [self._name(value) for value in node.inputs()]
         name = self._name(node.output())
         is_list = node.kind() == "prim::ListConstruct"
-        frozen = not is_list or not self.containers_change
+        if is_list:
+            self.folder.lists.make(name, names)
+        frozen = not is_list or self.mutability.is_fixed(node.output())
         if frozen and all(item in self.network.known for item in names):
             items = [self.network.known[item] for item in names]
             self.network.known[name] = items if is_list else tuple(items)
@@ -302,7 +295,7 @@ class _Lifter:
     def construct_dictionary(self, node: Any, _: int) -> list[Node]:
         names = [self._name(value) for value in node.inputs()]
         keys = [self.network.known.get(name) for name in names[::2]]
-        if not self.containers_change and all(isinstance(key, str) for key in keys):
+        if self.mutability.is_fixed(node.output()) and all(isinstance(key, str) for key in keys):
             pairs = zip(keys, names[1::2], strict=True)
             self.network.dictionaries[self._name(node.output())] = {str(key): value for key, value in pairs}
         return [self._node(node)]
@@ -330,19 +323,17 @@ class _Lifter:
         return [lifted]
 
     def is_instance(self, node: Any, _: int) -> list[Node]:
-        lifted = self._node(node)
-        lifted.attributes = {"types": [type_.kind() for type_ in node.tys("types")]}
+        lifted, types = self._node(node), list(node.tys("types"))
+        if lifted.inputs[0] in self.network.known:
+            value = self.network.known[lifted.inputs[0]]
+            self._know(node.output(), any(is_of_type(value, type_) for type_ in types))
+            return []
+        lifted.attributes = {"types": types}
         return [lifted]
 
 
 def _is_tensor_sequence(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) > 0 and all(isinstance(item, Tensor) for item in value)
-
-
-def _identity(tensor: Tensor) -> tuple[Any, ...]:
-    """What tied tensors share after a round trip through a file; empty tensors share nothing."""
-    place = tensor.data_ptr() if tensor.numel() else id(tensor)
-    return (place, tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype)
 
 
 _HANDLERS: Final[Mapping[str, Callable[[_Lifter, Any, int], list[Node]]]] = {

@@ -30,7 +30,7 @@ def _div(a: Number, b: Number, rounding_mode: str | None = None) -> Number:
     return math.trunc(a / b) if rounding_mode == "trunc" else a / b
 
 
-def _to(value: Number, dtype: int | None = None, **_: Any) -> Number:
+def _to(value: Number, dtype: int | None = None, *_: Any, **__: Any) -> Number:
     if dtype is None:
         return value
     return float(value) if dtype in (5, 6, 7, 15) else int(value)

@@ -52,18 +52,37 @@ class Plan:
         for slot, tensor in zip(self.inputs, inputs, strict=True):
             frame[slot] = tensor
         for slot in self.fresh:
-            frame[slot] = frame[slot].copy()
+            frame[slot] = _own(frame[slot])
         return frame
 
     def results(self, frame: Frame) -> tuple[Tensor, ...]:
-        """The outputs in a finished frame."""
+        """The outputs in a finished frame.
+
+        Raises:
+            ModelExecutionError: One of them is optional, and there is none for these inputs.
+        """
         results = []
-        for slot, path in self.outputs:
+        for place, (slot, path) in enumerate(self.outputs):
             value = frame[slot]
             for key in path:
                 value = value[key]
+            if value is None:
+                # The executor leaves it out, and the outputs behind it would be taken for one another.
+                raise ModelExecutionError(
+                    f"Output {place} of the model is None for these inputs",
+                    hint="Wrap the model so that forward returns the same tensors for every input.",
+                )
             results.append(value)
         return tuple(results)
+
+
+def _own(value: Any) -> Any:
+    """A container with the containers in it anew, around the same tensors."""
+    if isinstance(value, list):
+        return [_own(item) for item in value]
+    if isinstance(value, tuple):
+        return tuple(_own(item) for item in value)
+    return {key: _own(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def execute(steps: Sequence[Step], frame: Frame) -> None:

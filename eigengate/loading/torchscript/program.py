@@ -31,6 +31,10 @@ class Source:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[Output, ...]
     notes: tuple[str, ...]
+    changed: tuple[str, ...] = ()
+    """What the original module changes in itself when it runs."""
+    batch: int | None = None
+    """The only batch size that the original module takes, where this program takes any."""
 
 
 @final
@@ -66,8 +70,23 @@ class TorchScriptProgram(Program):
         return tuple(sorted(name for name in names if name.startswith("aten::")))
 
     @property
+    def is_stateful(self) -> bool:
+        """Whether the original module changes itself when it runs; this function never does."""
+        return bool(self._source.changed)
+
+    @property
+    def network(self) -> Network:
+        """The lifted graph."""
+        return self._source.network
+
+    @property
+    def original_batch(self) -> int | None:
+        """The only batch size that the original module takes, where this program takes any; else None."""
+        return self._source.batch
+
+    @property
     def notes(self) -> tuple[str, ...]:
-        batch, reads = batch_remark(self._source.inputs), self._plan.reads_data
+        batch, reads = batch_remark(self._source.inputs, self._source.batch), self._plan.reads_data
         return (*self._source.notes, *([batch] if batch else []), *([reading_remark(reads)] if reads else []))
 
     def __call__(self, params: Mapping[str, Tensor], *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -83,6 +102,10 @@ class TorchScriptProgram(Program):
     def with_inputs(self, inputs: tuple[TensorSpec, ...]) -> Self:
         """The same program with more known about its inputs."""
         return type(self)(replace(self._source, inputs=inputs), self._precision)
+
+    def rebatched(self, network: Network, batch: int) -> Self:
+        """The program of a graph that takes any batch, made of one that takes only ``batch``."""
+        return type(self)(replace(self._source, network=network, batch=batch), self._precision)
 
     def without_closing_softmax(self, output: int) -> Self | None:
         closing = self._closing_softmax(self._source.outputs[output])

@@ -1,5 +1,6 @@
 """Read a TorchScript file: container, text, module, program."""
 
+import copy
 import io
 import warnings
 
@@ -11,11 +12,13 @@ from eigengate.loading.torchscript.archive import open_archive
 from eigengate.loading.torchscript.lift import lift
 from eigengate.loading.torchscript.precision import Precision
 from eigengate.loading.torchscript.program import Source, TorchScriptProgram
+from eigengate.loading.torchscript.rebatching import opened
 from eigengate.loading.torchscript.remarks import remarks_of
 from eigengate.loading.torchscript.roles import trainable_constants
 from eigengate.loading.torchscript.runtime import TorchScriptRuntime
-from eigengate.loading.torchscript.shapes import open_sizes
 from eigengate.loading.torchscript.signature import inputs_of, outputs_of
+from eigengate.loading.torchscript.state import changed_state
+from eigengate.loading.torchscript.undoing import undo
 from eigengate.loading.torchscript.vet import vet
 
 
@@ -37,11 +40,13 @@ def read_torchscript(data: bytes) -> Lowered:
         raise
     except Exception as error:
         raise ModelLoadError(f"The TorchScript graph cannot be lowered: {type(error).__name__}: {error}") from error
-    return Lowered(program, TorchScriptRuntime(module))
+    taken = copy.deepcopy if program.is_stateful else _itself
+    return Lowered(program, TorchScriptRuntime(module, taken, program.original_batch))
 
 
 def lower(module: torch.jit.ScriptModule, traced_inputs: bytes | None = None) -> TorchScriptProgram:
     """Lower a loaded module in evaluation mode; ``traced_inputs`` is the archive's record of its example inputs."""
+    undone = undo(module)
     network = lift(module)
     parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}
     # torch.jit.freeze removes the attribute that every other module has.
@@ -52,15 +57,21 @@ def lower(module: torch.jit.ScriptModule, traced_inputs: bytes | None = None) ->
             parameters[name] = tensor
             del network.buffers[value]
     names = [argument.name for argument in module._c._get_method("forward").schema.arguments[1:]]
+    changed = changed_state(network)
     source = Source(
         network=network,
         parameters=parameters,
         inputs=inputs_of(network, tuple(names[: len(network.body.parameters)]), traced_inputs, parameters.values()),
         outputs=outputs_of(network),
-        notes=tuple(remarks_of(network, frozen=frozen)),
+        notes=tuple(remarks_of(network, frozen=frozen, changed=changed, undone=undone)),
+        changed=changed,
     )
     program = TorchScriptProgram(source, Precision(torch.device("cpu")))
-    return program.with_inputs(open_sizes(program)) if traced_inputs is not None else program
+    return opened(program) if traced_inputs is not None else program
+
+
+def _itself(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
+    return module
 
 
 def _load(data: bytes) -> torch.jit.ScriptModule:

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from eigengate.loading.program import TensorSpec
 from eigengate.loading.torchscript.ir import Network
 
+STATEFUL = "stateful_model"
+"""How the remark on a network that changes itself begins."""
+
 FROZEN = (
     "The module was frozen: its parameters had become constants. Floating point constants in weight positions are "
     "analysed as parameters, named after their operators; batch normalisation may be folded into convolutions and "
@@ -18,8 +21,12 @@ PADDING = (
 BATCH_STATISTICS = "Batch normalisation runs with the statistics of the batch, so samples influence one another."
 
 
-def remarks_of(network: Network, *, frozen: bool) -> Iterator[str]:
-    """Remarks that the graph alone gives rise to."""
+def remarks_of(network: Network, *, frozen: bool, changed: tuple[str, ...], undone: tuple[str, ...]) -> Iterator[str]:
+    """Remarks on the graph, on what freezing did to it, on what it changes in itself, and on what loading undid."""
+    if undone:
+        yield f"Made for another machine: {', '.join(undone)}. These were replaced by what they stand for on the CPU."
+    if changed:
+        yield stateful_remark(changed)
     if frozen:
         yield FROZEN
     if {"aten::detach", "aten::detach_"} & network.vanished:
@@ -34,6 +41,15 @@ def remarks_of(network: Network, *, frozen: bool) -> Iterator[str]:
         yield BATCH_STATISTICS
 
 
+def stateful_remark(changed: tuple[str, ...]) -> str:
+    """The remark on a network with a memory."""
+    listed = ", ".join(changed[:5]) + (" …" if len(changed) > 5 else "")
+    return (
+        f"{STATEFUL}: running the network changes {listed}. Every evaluation starts from the values in the file, so "
+        "that what is measured does not depend on earlier calls."
+    )
+
+
 def reading_remark(labels: tuple[str, ...]) -> str:
     """The remark on nodes that read tensor data into Python numbers."""
     return (
@@ -42,7 +58,12 @@ def reading_remark(labels: tuple[str, ...]) -> str:
     )
 
 
-def batch_remark(inputs: tuple[TensorSpec, ...]) -> str | None:
-    """The remark on a batch size that the trace has fixed, if it has."""
+def batch_remark(inputs: tuple[TensorSpec, ...], opened: int | None) -> str | None:
+    """The remark on a batch size that the trace has fixed, if it has, and on whether it could be opened."""
+    if opened is not None:
+        return (
+            f"The trace fixed the batch size at {opened}. It was opened, and random samples gave together what each "
+            "gave in a batch of its own."
+        )
     fixed = [spec.shape[0] for spec in inputs if spec.shape and spec.shape[0] is not None]
     return f"The trace fixed the batch size at {fixed[0]}." if fixed else None

@@ -1,15 +1,16 @@
 """The original TorchScript executor, optimisation off: the witness our lowering is compared with."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from eigengate.errors import ModelExecutionError
+from eigengate.loading.functional_model import filled_up
 from eigengate.loading.program import Runtime
-from eigengate.loading.torchscript.lift import label
+from eigengate.loading.torchscript.torch_graph import label, walk
 
 
 @contextlib.contextmanager
@@ -37,53 +38,101 @@ def plain_executor() -> Iterator[None]:
 class TorchScriptRuntime(Runtime):
     """A loaded module on TorchScript's own interpreter."""
 
-    def __init__(self, module: torch.jit.ScriptModule) -> None:
+    def __init__(
+        self,
+        module: torch.jit.ScriptModule,
+        taken: Callable[[torch.jit.ScriptModule], torch.jit.ScriptModule],
+        batch: int | None = None,
+    ) -> None:
+        """
+        Args:
+            module: The module in evaluation mode.
+            taken: Gives the module that one call runs: itself, or a copy where running it changes it.
+            batch: The only number of samples it takes at once, if it is so; the last sample then fills up batches.
+        """
         self._module = module
+        self._taken = taken
+        self._batch = batch
+        # Some networks take another path while gradients are recorded, and that path is the one we differentiate.
+        self._asks_for_gradients = any(node.kind() == "aten::is_grad_enabled" for node in walk(module.inlined_graph))
+        if self._asks_for_gradients:
+            for parameter in module.parameters():
+                parameter.requires_grad_(parameter.is_floating_point())
 
     @property
     def name(self) -> str:
         return f"TorchScript interpreter, torch {torch.__version__}"
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        return tuple(_flatten(self._run(self._module, inputs)))
+        if self._batch is None:
+            return self._outputs(inputs)
+        n = inputs[0].shape[0]
+        filled = [filled_up(tensor, self._batch) for tensor in inputs]
+        batches = zip(*(torch.split(tensor, self._batch) for tensor in filled), strict=True)
+        return tuple(torch.cat(parts)[:n] for parts in zip(*map(self._outputs, batches), strict=True))
+
+    def _outputs(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return tuple(tensor.detach() for tensor in _flatten(self._run(self._taken(self._module), inputs)))
 
     def values(self, names: Sequence[str], *inputs: Tensor) -> dict[str, Tensor]:
-        wanted = set(names)
         graph = self._module.inlined_graph
-        results, found = [], []
-        for node in list(graph.nodes()):
-            for value in list(node.outputs())[:1]:
-                name = label(node.kind(), value)
-                if name in wanted and value.type().kind() == "TensorType":
-                    # A copy, taken at once: a later in-place operator must not reach it.
-                    copy = graph.create("aten::alias_copy", [value], 1).insertAfter(node)
-                    results.append(copy.output())
-                    found.append(name)
+        found = _watch(graph, set(names))
         if not found:
             return {}
-        pack = graph.appendNode(graph.create("prim::TupleConstruct", results, 1))
-        pack.output().setType(torch._C.TupleType([torch._C.TensorType.get()] * len(results)))
-        for _ in list(graph.outputs()):
-            graph.eraseOutput(0)
-        graph.registerOutput(pack.output())
         function = torch._C._create_function_from_graph("watched", graph)
-        values = self._run(function, (self._module._c, *inputs, *self._defaults(len(inputs))))
-        return dict(zip(found, values, strict=True))
+        module, n = self._taken(self._module), inputs[0].shape[0] if inputs else 0
+        size = self._batch or n
+        given = [filled_up(tensor, size)[:size] for tensor in inputs] if self._batch else inputs
+        values = self._run(function, (module._c, *given, *self._defaults(len(inputs))))
+        return {found[place]: _rows(value.detach(), size, n) for place, value in values.items()}
 
     def _defaults(self, given: int) -> list[Any]:
         arguments = self._module._c._get_method("forward").schema.arguments[1 + given :]
         return [argument.default_value for argument in arguments]
 
     def _run(self, function: Any, inputs: Sequence[Any]) -> Any:
-        with torch.no_grad(), plain_executor():
+        with torch.set_grad_enabled(self._asks_for_gradients), plain_executor():
             try:
-                return function(*inputs)
+                # The module may write into what it is given.
+                return function(*(value.clone() if isinstance(value, Tensor) else value for value in inputs))
             except Exception as error:
                 reason = str(error).strip().splitlines() or [type(error).__name__]
                 raise ModelExecutionError(
                     f"The model raised on its own executor: {reason[-1][:300]}",
                     hint="Check that the saved model runs on the probe data.",
                 ) from error
+
+
+def _watch(graph: Any, wanted: set[str]) -> dict[int, str]:
+    """Make a graph return a dictionary of the wanted values, by their place in the outcome, instead of its result.
+
+    A dictionary, since nodes inside branches and loops can fill it.
+    """
+    store = graph.create("prim::DictConstruct", [], 1)
+    store.output().setType(torch._C.DictType(torch._C.IntType.get(), torch._C.TensorType.get()))
+    found: dict[int, str] = {}
+    for node in list(walk(graph)):
+        for value in list(node.outputs())[:1]:
+            name = label(node.kind(), value)
+            if name in wanted and value.type().kind() == "TensorType":
+                # A copy, taken at once: a later in-place operator must not reach it.
+                copy = graph.create("aten::alias_copy", [value], 1).insertAfter(node)
+                key = graph.insertConstant(len(found)).node()
+                key.moveBefore(copy)
+                graph.create("aten::_set_item", [store.output(), key.output(), copy.output()], 0).insertAfter(copy)
+                found[len(found)] = name
+    graph.prependNode(store)
+    for _ in list(graph.outputs()):
+        graph.eraseOutput(0)
+    graph.registerOutput(store.output())
+    return found
+
+
+def _rows(value: Tensor, size: int, n: int) -> Tensor:
+    """The first ``n`` samples' part of a value that was made for ``size`` of them."""
+    if n >= size or value.dim() == 0 or value.shape[0] % size:
+        return value
+    return value[: value.shape[0] // size * n]
 
 
 def _flatten(value: Any) -> Iterator[Tensor]:

@@ -1,4 +1,4 @@
-"""TorchScript's operators on numbers, strings, lists and dictionaries, and those that ask a tensor about itself."""
+"""TorchScript's operators on numbers, lists and dictionaries, and those that ask a tensor about itself."""
 
 import math
 import operator
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from eigengate.errors import ModelExecutionError
+from eigengate.loading.torchscript.text import TEXT
 
 DTYPE_CODES: Final[Mapping[torch.dtype, int]] = {
     torch.uint8: 0,
@@ -60,7 +61,12 @@ def _constant(value: Any) -> Callable[..., Any]:
     return lambda *_: value
 
 
+def _promoted(one: int, other: int) -> int:
+    return DTYPE_CODES[torch.promote_types(DTYPES[one], DTYPES[other])]
+
+
 PURE: Final[Mapping[str, Callable[..., Any]]] = {
+    **TEXT,
     "aten::add": operator.add,
     "aten::sub": operator.sub,
     "aten::mul": operator.mul,
@@ -90,6 +96,28 @@ PURE: Final[Mapping[str, Callable[..., Any]]] = {
     "aten::atan2": math.atan2,
     "aten::tanh": math.tanh,
     "aten::erf": math.erf,
+    "aten::erfc": math.erfc,
+    "aten::gamma": math.gamma,
+    "aten::lgamma": math.lgamma,
+    "aten::acos": math.acos,
+    "aten::asin": math.asin,
+    "aten::cosh": math.cosh,
+    "aten::sinh": math.sinh,
+    "aten::acosh": math.acosh,
+    "aten::asinh": math.asinh,
+    "aten::atanh": math.atanh,
+    "aten::degrees": math.degrees,
+    "aten::radians": math.radians,
+    "aten::copysign": math.copysign,
+    "aten::fabs": math.fabs,
+    "aten::frexp": math.frexp,
+    "aten::ldexp": math.ldexp,
+    "aten::modf": math.modf,
+    "aten::factorial": math.factorial,
+    "aten::Complex": complex,
+    "aten::Size": list,
+    "aten::broadcast_shapes": lambda *shapes: list(torch.broadcast_shapes(*shapes)),  # type: ignore[no-untyped-call]
+    "aten::promote_types": _promoted,
     "aten::gcd": math.gcd,
     "aten::isnan": math.isnan,
     "aten::isinf": math.isinf,
@@ -125,8 +153,6 @@ PURE: Final[Mapping[str, Callable[..., Any]]] = {
     "aten::values": lambda mapping: list(mapping.values()),
     "aten::items": lambda mapping: list(mapping.items()),
     "aten::get": lambda mapping, key, default=None: mapping.get(key, default),
-    "aten::index": lambda items, value, *bounds: items.index(value, *bounds),
-    "aten::count": lambda items, value: items.count(value),
     "aten::slice": _slice,
     "aten::select": operator.getitem,
     "aten::sorted": sorted,
@@ -135,11 +161,6 @@ PURE: Final[Mapping[str, Callable[..., Any]]] = {
     "aten::all": all,
     "aten::format": _format,
     "aten::percentFormat": _percent_format,
-    "aten::join": lambda separator, items: separator.join(items),
-    "aten::startswith": lambda text, *rest: text.startswith(*rest),
-    "aten::endswith": lambda text, *rest: text.endswith(*rest),
-    "aten::lower": str.lower,
-    "aten::upper": str.upper,
     "aten::device": torch.device,
     "prim::type": lambda device: device.type,
     "prim::index": lambda device: device.index,
@@ -161,12 +182,14 @@ MUTATING: Final[Mapping[str, Callable[..., Any]]] = {
     "aten::append": lambda items, value: items.append(value),
     "aten::extend": lambda items, other: items.extend(other),
     "aten::insert": lambda items, index, value: items.insert(index, value),
+    "aten::popitem": lambda mapping: mapping.popitem(),
     "aten::pop": lambda items, *rest: items.pop(*rest),
     "aten::remove": lambda items, value: items.remove(value),
     "aten::clear": lambda items: items.clear(),
     "aten::reverse": lambda items: items.reverse(),
     "aten::sort": lambda items, reverse=False: items.sort(reverse=reverse),
     "aten::add_": operator.iadd,
+    "aten::mul_": operator.imul,
     "aten::_set_item": operator.setitem,
     "aten::Delete": operator.delitem,
     "aten::update": lambda mapping, other: mapping.update(other),
@@ -206,19 +229,22 @@ INTROSPECTION: Final[Mapping[str, Callable[..., Any]]] = {
     "prim::is_cuda": lambda tensor: tensor.is_cuda,
     "prim::is_cpu": lambda tensor: tensor.is_cpu,
     "prim::is_meta": lambda tensor: tensor.is_meta,
-    "prim::is_nested": _constant(False),
-    "prim::is_quantized": _constant(False),
-    "prim::is_sparse": _constant(False),
-    "prim::is_sparse_csr": _constant(False),
-    "prim::is_mkldnn": _constant(False),
-    "prim::is_mps": _constant(False),
-    "prim::is_xpu": _constant(False),
-    "prim::is_xla": _constant(False),
-    "prim::is_vulkan": _constant(False),
-    "prim::requires_grad": _constant(True),
     "prim::tolist": Tensor.tolist,
 }
 """Operators that turn a tensor into a Python value; those that read its data cannot run under ``torch.func.vmap``."""
+
+ALWAYS: Final[Mapping[str, bool]] = {
+    **dict.fromkeys(
+        [
+            f"prim::is_{kind}"
+            for kind in ("nested", "quantized", "sparse", "sparse_csr", "mkldnn", "mps", "xpu", "xla", "vulkan")
+        ],
+        False,
+    ),
+    # The differentiable branches of a model are those that run while gradients are recorded.
+    "prim::requires_grad": True,
+}
+"""Questions about a tensor that have one answer for every tensor here."""
 
 READS_DATA: Final = frozenset(
     [
@@ -230,5 +256,6 @@ READS_DATA: Final = frozenset(
         "aten::item",
         "aten::ScalarImplicit",
         "prim::tolist",
+        "aten::_pack_padded_sequence",
     ]
 )

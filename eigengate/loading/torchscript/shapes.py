@@ -50,7 +50,10 @@ def _batch_varies(meta: TorchScriptProgram, sizes: Shapes, before: Sequence[torc
     after = _output_shapes(meta, grown)
     if after is None:
         return False
-    return all(not old or new[0] == old[0] // sizes[0][0] * grown[0][0] for old, new in zip(before, after, strict=True))
+    samples = sizes[0][0] if sizes and sizes[0] else 0
+    pairs = zip(before, after, strict=True)
+    # Every sample adds as much to an output as each of those before it; without a sample that cannot be told.
+    return samples > 0 and all(not old or new[0] * samples == old[0] * (samples + 1) for old, new in pairs)
 
 
 def _output_shapes(meta: TorchScriptProgram, sizes: Shapes) -> list[torch.Size] | None:

@@ -46,6 +46,8 @@ WRITE_BACK: Final[Mapping[str, Callable[..., Tensor]]] = {
     "aten::transpose": _transpose,
     "aten::t": lambda _, changed: changed.t(),
     "aten::permute": _permute,
+    # An attribute that the model assigns is read by its name; what was read stands for it.
+    "state::get": lambda _, changed: changed,
 }
 """By view operator: (base, changed view, the view's other arguments) to the changed base.
 

@@ -1,4 +1,4 @@
-"""``python -m tests.conformance.torchscript_modules``: passed/total, what is missing and why."""
+"""``python -m tests.conformance.torchscript_modules [--derivatives]``: passed/total, what is missing and why."""
 
 import argparse
 import sys
@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from tests.conformance.torchscript_modules.case import Kind, module_cases
-from tests.conformance.torchscript_modules.exceptions import MARKS
+from tests.conformance.torchscript_modules.exceptions import FEWEST_TWICE, MARKS
 from tests.conformance.torchscript_modules.form import FORMS, Form
-from tests.conformance.torchscript_modules.outcome import Outcome, outcomes, outcomes_of
+from tests.conformance.torchscript_modules.outcome import Outcome, derivative_outcomes, outcomes, outcomes_of
 
 Found = Mapping[tuple[Form, Kind], Sequence[Outcome]]
 
@@ -20,7 +20,9 @@ _TITLES: Mapping[Kind, str] = {"plain": "tensors in, a tensor out", "extra": "be
 def main() -> int:
     """Print the tables; 1 if fewer pass than the recorded marks, or a case fails that nobody has named."""
     parser = argparse.ArgumentParser(prog="python -m tests.conformance.torchscript_modules", description=__doc__)
-    parser.add_argument("--only", metavar="MODULE", help="samples of one module, e.g. nn.LSTM, without marks")
+    extent = parser.add_mutually_exclusive_group()
+    extent.add_argument("--only", metavar="MODULE", help="samples of one module, e.g. nn.LSTM, without marks")
+    extent.add_argument("--derivatives", action="store_true", help="also every derivative up to the second (minutes)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     _say(f"torch {torch.__version__}: its own module samples, float32, evaluation mode;")
@@ -33,7 +35,16 @@ def main() -> int:
     everything = [outcome for results in found.values() for outcome in results]
     _table(everything)
     below = any(_passed(results) < marks.get(which, 0) for which, results in found.items())
-    return 1 if below or any(outcome.status in ("failed", "refused") for outcome in everything) else 0
+    bad = below or any(outcome.status in ("failed", "refused") for outcome in everything)
+    return 1 if bad or (options.derivatives and not _derivatives()) else 0
+
+
+def _derivatives() -> bool:
+    results = derivative_outcomes()
+    _say("\nBoth modes and both orders in float64, against each other, differences and vmap; traced\n")
+    _say(f"  {_passed(results):5d}/{len(results)}   (mark: {FEWEST_TWICE})")
+    _table(results)
+    return _passed(results) >= FEWEST_TWICE and not any(outcome.status == "failed" for outcome in results)
 
 
 def _everything() -> Found:

@@ -66,8 +66,9 @@ def hidden_in_function(model: onnx.ModelProto) -> None:
 def test_external_data_is_refused_wherever_it_hides(hide: object) -> None:
     model = small()
     hide(model)
-    with pytest.raises(ModelLoadError, match="'stolen' keeps its data outside"):
+    with pytest.raises(ModelLoadError, match="'stolen' keeps its data outside") as caught:
         read_onnx(model.SerializeToString())
+    assert "zip bundle.zip model.onnx and its data files" in caught.value.hint  # a path like this is not repeated
 
 
 @pytest.mark.parametrize("opset", [1, 6, 99])

@@ -226,25 +226,6 @@ def test_a_model_that_counts_its_calls_starts_afresh_every_time():
     assert [program({}, torch.tensor(3.0))[0].item() for _ in range(3)] == [4.0, 4.0, 4.0]
 
 
-class Baked(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(12, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x.reshape(int(x.shape[0]), 12))
-
-
-@pytest.mark.parametrize("batch", [1, 4])
-def test_a_trace_that_fixed_its_batch_size_says_so_and_fails_clearly_on_another(batch):
-    network = Baked()
-    program = traced(network, torch.randn(batch, 3, 4))
-    assert program.inputs[0].shape == (batch, None, None) or program.inputs[0].shape == (batch, 3, 4)
-    assert any(f"fixed the batch size at {batch}" in note for note in program.notes)
-    with pytest.raises(ModelExecutionError, match="aten::reshape"):
-        program(program.parameters, torch.randn(batch + 1, 3, 4))
-
-
 def test_an_open_trace_leaves_batch_and_image_size_open():
     network, example = NETWORKS["residual"]()
     assert traced(network, example).inputs[0].shape == (None, 1, None, None)

@@ -28,7 +28,16 @@ def parametric_relu(x: Tensor, slope: Tensor) -> Tensor:
     """x where it is not negative, slope x elsewhere; the slope is a tensor that is broadcast to the shape of x."""
     if is_bare(x):  # unsigned, hence never negative
         return x
+    if x.is_floating_point() and _is_per_channel(slope, x):
+        return F.prelu(x, slope.reshape(-1))
     return torch.relu(x) + slope * torch.clamp(x, max=0)
+
+
+def _is_per_channel(slope: Tensor, x: Tensor) -> bool:
+    """Whether it is one number, or one for each index of the second axis of x: the kernel knows these."""
+    if slope.numel() == 1:
+        return slope.ndim <= x.ndim
+    return slope.ndim == x.ndim - 1 and slope.numel() == slope.shape[0] == x.shape[1]
 
 
 @operator("ThresholdedRelu", since=10)
@@ -70,7 +79,7 @@ def sigmoid(x: Tensor) -> Tensor:
 @operator("HardSigmoid", since=6)
 def hard_sigmoid(x: Tensor, *, alpha: float = 0.2, beta: float = 0.5) -> Tensor:
     """alpha x + beta, clipped to [0, 1]."""
-    return F.hardtanh(alpha * x + beta, 0.0, 1.0)
+    return F.hardtanh(torch.add(x.new_full((), beta), x, alpha=alpha), 0.0, 1.0)
 
 
 @operator("HardSwish", since=14)
@@ -118,6 +127,8 @@ def gelu(x: Tensor, *, approximate: str = "none") -> Tensor:
 @operator("Shrink", since=9)
 def shrink(x: Tensor, *, bias: float = 0.0, lambd: float = 0.5) -> Tensor:
     """x + bias where x < -lambd, x - bias where x > lambd, zero between; integers keep their type."""
+    if x.is_floating_point() and lambd >= 0 and bias in (0.0, lambd):
+        return F.softshrink(x, lambd) if bias else F.hardshrink(x, lambd)
     return modular(_shrunk, x, bias, lambd).to(x.dtype)
 
 

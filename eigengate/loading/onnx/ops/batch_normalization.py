@@ -1,5 +1,7 @@
 """Batch normalisation: at inference one factor and one offset per channel."""
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 
@@ -79,11 +81,12 @@ def _in_training(
     x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, epsilon: float, momentum: float
 ) -> Tensors:
     """The result, the running mean and variance, and those of the batch."""
-    axes = (0, *range(2, x.ndim))
-    wide = x.to(mean.dtype)
+    # As the standard has it, statistics of half precision are taken in single.
+    wide = _with_channels(x).to(reduce(torch.promote_types, (x.dtype, mean.dtype, torch.float32)))
+    axes = (0, *range(2, wide.ndim))
     ours = torch.mean(wide, axes), torch.var(wide, axes, correction=0)
     running = (momentum * old + (1 - momentum) * new for old, new in zip((mean, variance), ours, strict=True))
-    return _affine(x, scale, bias, *ours, epsilon), *running, *ours
+    return _affine(x, scale, bias, *ours, epsilon), *(value.to(mean.dtype) for value in (*running, *ours))
 
 
 def _affine(x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, epsilon: float) -> Tensor:
@@ -94,5 +97,14 @@ def _affine(x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tens
     """
     factor = scale * torch.rsqrt(variance + epsilon)
     offset = bias - mean * factor
+    # The kernel does not mix all the types that the standard allows.
+    wide = torch.promote_types(x.dtype, factor.dtype)
+    factor, offset = factor.to(wide), offset.to(wide)
     zeros, ones = torch.zeros_like(factor), torch.ones_like(factor)
-    return torch.batch_norm(x, factor, offset, zeros, ones, False, 0.0, 0.0, False).to(x.dtype)
+    y = torch.batch_norm(_with_channels(x).to(wide), factor, offset, zeros, ones, False, 0.0, 0.0, False)
+    return y.reshape(x.shape).to(x.dtype)
+
+
+def _with_channels(x: Tensor) -> Tensor:
+    """[batch] has one channel."""
+    return x.unsqueeze(1) if x.ndim == 1 else x

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from eigengate.loading.onnx.ops._unsigned import modular
 from eigengate.loading.onnx.registry import operator
 
 
@@ -15,7 +16,8 @@ def reverse_sequence(x: Tensor, sequence_lens: Tensor, *, batch_axis: int = 1, t
     steps = torch.arange(x.shape[time_axis], device=x.device).unsqueeze(1)
     sources = torch.where(steps < sequence_lens, sequence_lens - 1 - steps, steps)  # [length, batch]
     ordered = sources if time_axis == 0 else sources.T
-    return torch.gather(x, time_axis, ordered.reshape(*ordered.shape, *[1] * (x.ndim - 2)).expand(x.shape))
+    places = ordered.reshape(*ordered.shape, *[1] * (x.ndim - 2)).expand(x.shape)
+    return modular(torch.gather, x, time_axis, places)
 
 
 @operator("TensorScatter", since=24)
@@ -34,4 +36,4 @@ def write_to_cache(
         positions = positions % past_cache.shape[along]
     shape = [1] * update.ndim
     shape[along], shape[0] = update.shape[along], -1
-    return torch.scatter(past_cache, along, positions.reshape(shape).expand(update.shape), update)
+    return modular(torch.scatter, past_cache, along, positions.reshape(shape).expand(update.shape), update)

@@ -20,6 +20,8 @@ from eigengate.loading.onnx.registry import Floats, Tensors, operator
 
 _DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 """For each direction of a layer whether it runs backwards."""
+_USUAL_ACTIVATIONS = ("Sigmoid", "Tanh", "Tanh") * 2
+"""Those of an LSTM in both directions."""
 
 
 @operator("RNN", since=7)
@@ -102,7 +104,7 @@ def long_short_term_memory(
     *,
     activation_alpha: Floats | None = None,
     activation_beta: Floats | None = None,
-    activations: tuple[str, ...] = ("Sigmoid", "Tanh", "Tanh") * 2,
+    activations: tuple[str, ...] = _USUAL_ACTIVATIONS,
     clip: float | None = None,
     direction: str = "forward",
     hidden_size: int | None = None,
@@ -129,11 +131,12 @@ def long_short_term_memory(
         return _in_each_direction(cell, x, sequence_lens, (h, c), R.shape[-1], direction, layout)
 
     usual = P is None and sequence_lens is None and clip is None and not (input_forget or layout)
-    if B is None or not usual or direction == "reverse" or activations[:3] * 2 != ("Sigmoid", "Tanh", "Tanh") * 2:
+    if not usual or direction == "reverse" or activations[: 3 * len(W)] != _USUAL_ACTIVATIONS[: 3 * len(W)]:
         return formula(x, W, R, B, initial_h, initial_c)
     zeros = x.new_zeros(len(W), x.shape[1], R.shape[-1])
     initial = (zeros if given is None else given for given in (initial_h, initial_c))
-    return first_order(fused_lstm, formula, x, W, R, B, *initial)
+    biases = W.new_zeros(len(W), 2 * W.shape[1]) if B is None else B
+    return first_order(fused_lstm, formula, x, W, R, biases, *initial)
 
 
 def _in_each_direction(

@@ -14,9 +14,14 @@ from eigengate.loading.torchscript.rewrites import (
     attention,
     conversion,
     distance,
+    grid,
+    lookup,
+    loss,
     normalization,
+    ragged,
     recurrent,
-    sampling,
+    resampling,
+    scattering,
 )
 
 REWRITES: Final[Mapping[str, Callable[..., Any]]] = {
@@ -24,9 +29,14 @@ REWRITES: Final[Mapping[str, Callable[..., Any]]] = {
     **attention.REWRITES,
     **conversion.REWRITES,
     **distance.REWRITES,
+    **grid.REWRITES,
+    **lookup.REWRITES,
+    **loss.REWRITES,
     **normalization.REWRITES,
+    **ragged.REWRITES,
     **recurrent.REWRITES,
-    **sampling.REWRITES,
+    **resampling.REWRITES,
+    **scattering.REWRITES,
 }
 
 __all__ = ["REWRITES"]

@@ -45,8 +45,14 @@ def _safe_softmax(scores: Tensor) -> Tensor:
     return torch.softmax(scores.masked_fill(empty, 0.0), -1).masked_fill(empty, 0.0)
 
 
-def _math_attention(query: Tensor, **arguments: Any) -> tuple[Tensor, None]:
-    return _attend(query, **arguments), None
+def _with_bookkeeping(results: int, mask: str = "attn_mask") -> Callable[..., tuple[Tensor | None, ...]]:
+    """A fused kernel's attention, followed by what only its own backward pass asks for."""
+
+    def attend(query: Tensor, **arguments: Any) -> tuple[Tensor | None, ...]:
+        given = arguments.pop(mask, None)
+        return (_attend(query, attn_mask=given, **arguments), *[None] * (results - 1))
+
+    return attend
 
 
 def _forbidden(mask: Tensor | None, mask_type: int | None) -> Tensor | None:
@@ -88,7 +94,7 @@ def _native_attention(  # noqa: PLR0913 - the operator's own arguments
     return out, attention.mean(-3) if average_attn_weights else attention
 
 
-def _encoder_layer(  # noqa: PLR0913 - the operator's own arguments
+def encoder_layer(  # noqa: PLR0913 - the operator's own arguments
     src: Tensor,
     *,
     embed_dim: int,
@@ -131,7 +137,10 @@ def _encoder_layer(  # noqa: PLR0913 - the operator's own arguments
 
 REWRITES: Final[Mapping[str, Callable[..., Any]]] = {
     "aten::scaled_dot_product_attention": _attend,
-    "aten::_scaled_dot_product_attention_math": _math_attention,
+    "aten::_scaled_dot_product_attention_math": _with_bookkeeping(2),
+    "aten::_scaled_dot_product_flash_attention_for_cpu": _with_bookkeeping(2),
+    "aten::_scaled_dot_product_efficient_attention": _with_bookkeeping(4, mask="attn_bias"),
+    "aten::_scaled_dot_product_flash_attention": _with_bookkeeping(9),
+    "aten::_scaled_dot_product_cudnn_attention": _with_bookkeeping(9, mask="attn_bias"),
     "aten::_native_multi_head_attention": _native_attention,
-    "aten::_transformer_encoder_layer_fwd": _encoder_layer,
 }

@@ -1,10 +1,12 @@
-"""Bilinear forms and pairwise distances from elementary operations."""
+"""Norms, bilinear forms and pairwise distances from elementary operations."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import torch
 from torch import Tensor
+
+from eigengate.loading.torchscript.scalars import DTYPES
 
 
 def _vector_norm(difference: Tensor, p: float) -> Tensor:
@@ -31,8 +33,30 @@ def _bilinear(input1: Tensor, *, input2: Tensor, weight: Tensor, bias: Tensor | 
     return out if bias is None else out + bias
 
 
+def _norm(
+    self: Tensor,
+    *,
+    p: float | None = 2.0,
+    dim: Sequence[int] | None = None,
+    keepdim: bool = False,
+    dtype: int | None = None,
+) -> Tensor:
+    """‖·‖_p over some or all dimensions; the older operator lacks forward mode."""
+    kind = None if dtype is None else DTYPES[dtype]
+    order = 2.0 if p is None else p
+    norm: Tensor = torch.linalg.vector_norm(self, order, dim=dim or None, keepdim=keepdim, dtype=kind)
+    return norm
+
+
+def _cholesky(self: Tensor, *, upper: bool = False) -> Tensor:
+    factor: Tensor = torch.linalg.cholesky(self, upper=upper)
+    return factor
+
+
 REWRITES: Final[Mapping[str, Callable[..., Any]]] = {
+    "aten::norm": _norm,
     "aten::cdist": _cdist,
     "aten::pdist": _pdist,
     "aten::bilinear": _bilinear,
+    "aten::cholesky": _cholesky,
 }

@@ -64,44 +64,68 @@ def _directions(params: Sequence[Tensor], count: int, has_biases: bool) -> list[
     return [_Weights(group[0], group[1], projection=group[2] if len(group) > 2 else None) for group in groups]
 
 
-def _scan(cell: Cell, steps: Sequence[Tensor], state: State, weights: _Weights) -> tuple[list[Tensor], State]:
+def _scan(
+    cell: Cell, steps: Sequence[Tensor], state: State, weights: _Weights, alive: Sequence[Tensor] | None
+) -> tuple[list[Tensor], State]:
+    """The outputs and the last state; where a sequence is not alive, its state stays what it was."""
     outputs = []
-    for x in steps:
-        state = cell(x, state, weights)
+    for place, x in enumerate(steps):
+        following = cell(x, state, weights)
+        if alive is not None:
+            following = tuple(torch.where(alive[place], new, old) for new, old in zip(following, state, strict=True))
+        state = following
         outputs.append(state[0])
     return outputs, state
 
 
-def _run(cell: Cell, input: Tensor, state: State, layers: int, flags: Mapping[str, Any]) -> tuple[Tensor, State]:
+def _run(
+    cell: Cell, steps: Sequence[Tensor], state: State, flags: Mapping[str, Any], alive: Sequence[Tensor] | None = None
+) -> tuple[Sequence[Tensor], State]:
+    """All layers and directions over a sequence of inputs; the outputs of the last layer and every last state."""
     if flags["train"] and flags["dropout"] > 0:
         raise UnsupportedOperatorError(
             "Dropout between recurrent layers draws random numbers", hint="Export in eval mode."
         )
-    time = input.dim() - 2 if flags["batch_first"] else 0
-    steps = list(input.unbind(time))
     both = 2 if flags["bidirectional"] else 1
+    weights = _directions(flags["params"], flags["num_layers"] * both, flags["has_biases"])
     last: list[State] = []
-    for layer in range(layers):
+    for layer in range(flags["num_layers"]):
         sides = []
         for side in range(both):
+            turn = slice(None, None, -1) if side else slice(None)
             index = layer * both + side
             start = tuple(part[index] for part in state)
-            outputs, end = _scan(cell, steps[::-1] if side else steps, start, flags["weights"][index])
-            sides.append(outputs[::-1] if side else outputs)
+            outputs, end = _scan(cell, steps[turn], start, weights[index], alive and alive[turn])
+            sides.append(outputs[turn])
             last.append(end)
         steps = [torch.cat(parts, -1) for parts in zip(*sides, strict=True)] if both == 2 else sides[0]
-    return torch.stack(steps, time), tuple(torch.stack(parts) for parts in zip(*last, strict=True))
+    return steps, tuple(torch.stack(parts) for parts in zip(*last, strict=True))
 
 
 def _layers(cell: Cell) -> Callable[..., tuple[Tensor, ...]]:
-    def run(input: Tensor, *, hx: Any, params: Sequence[Tensor], num_layers: int, **flags: Any) -> tuple[Tensor, ...]:
-        count = num_layers * (2 if flags["bidirectional"] else 1)
-        weights = _directions(params, count, flags["has_biases"])
-        state = tuple(hx) if isinstance(hx, list | tuple) else (hx,)
-        output, last = _run(cell, input, state, num_layers, flags | {"weights": weights})
-        return (output, *last)
+    def run(input: Tensor, *, hx: Any, **flags: Any) -> tuple[Tensor, ...]:
+        time = input.dim() - 2 if flags["batch_first"] else 0
+        outputs, last = _run(cell, input.unbind(time), _state(hx), flags)
+        return (torch.stack(list(outputs), time), *last)
 
     return run
+
+
+def _packed_layers(cell: Cell) -> Callable[..., tuple[Tensor, ...]]:
+    """The same over sequences of unequal length that lie in one row: first what exists at time 0, then at time 1, …"""
+
+    def run(data: Tensor, *, batch_sizes: Tensor, hx: Any, **flags: Any) -> tuple[Tensor, ...]:
+        sizes = batch_sizes.tolist()
+        rows = torch.arange(sizes[0], device=data.device).unsqueeze(1)
+        steps = [functional.pad(step, (0, 0, 0, sizes[0] - step.shape[0])) for step in torch.split(data, sizes)]
+        outputs, last = _run(cell, steps, _state(hx), flags, [rows < size for size in sizes])
+        return (torch.cat([output[:size] for output, size in zip(outputs, sizes, strict=True)]), *last)
+
+    return run
+
+
+def _state(hx: Any) -> State:
+    return tuple(hx) if isinstance(hx, list | tuple) else (hx,)
 
 
 def _single(cell: Cell) -> Callable[..., Any]:
@@ -114,8 +138,7 @@ def _single(cell: Cell) -> Callable[..., Any]:
         b_ih: Tensor | None = None,
         b_hh: Tensor | None = None,
     ) -> Any:
-        state = tuple(hx) if isinstance(hx, list | tuple) else (hx,)
-        following = cell(input, state, _Weights(w_ih, w_hh, b_ih, b_hh))
+        following = cell(input, _state(hx), _Weights(w_ih, w_hh, b_ih, b_hh))
         return following if len(following) > 1 else following[0]
 
     return run
@@ -126,6 +149,10 @@ REWRITES: Final[Mapping[str, Callable[..., Any]]] = {
     "aten::gru.input": _layers(_gru_step),
     "aten::rnn_tanh.input": _layers(_elman_step(torch.tanh)),
     "aten::rnn_relu.input": _layers(_elman_step(torch.relu)),
+    "aten::lstm.data": _packed_layers(_lstm_step),
+    "aten::gru.data": _packed_layers(_gru_step),
+    "aten::rnn_tanh.data": _packed_layers(_elman_step(torch.tanh)),
+    "aten::rnn_relu.data": _packed_layers(_elman_step(torch.relu)),
     "aten::lstm_cell": _single(_lstm_step),
     "aten::gru_cell": _single(_gru_step),
     "aten::rnn_tanh_cell": _single(_elman_step(torch.tanh)),

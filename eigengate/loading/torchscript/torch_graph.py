@@ -1,0 +1,33 @@
+"""Reading TorchScript's own graph objects: nodes, schemas, labels, the identity of tensors."""
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@functools.lru_cache(maxsize=4096)
+def parse_schema(text: str) -> torch._C.FunctionSchema:
+    """The schema object behind a node's schema text."""
+    return torch._C.parse_schema(text)
+
+
+def label(operator: str, value: torch._C.Value) -> str:
+    """The name under which one value is reported, unique in its graph."""
+    return f"{operator} %{value.debugName()}"
+
+
+def walk(block: Any) -> Iterator[Any]:
+    """All nodes of a graph or block, those of inner blocks included."""
+    for node in block.nodes():
+        yield node
+        for inner in node.blocks():
+            yield from walk(inner)
+
+
+def identity(tensor: Tensor) -> tuple[Any, ...]:
+    """What tied tensors share after a round trip through a file; empty tensors share nothing."""
+    place = tensor.data_ptr() if tensor.numel() else id(tensor)
+    return (place, tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype)
