@@ -82,9 +82,10 @@ def audit(
 
 def _certificate(model: FunctionalModel, prepared: Preparation, config: AuditConfig) -> Certificate:
     """Of the file's own first-class numbers: before a softmax is cut, on the CPU, in the dtype it declares."""
-    chosen = model.select(config.output.select, None, cut_softmax=False)
+    inputs = prepared.binding.inputs
+    chosen = model.select(config.output.select, None, cut_softmax=False).settled(*inputs)
     generator = torch.Generator().manual_seed(config.seed)
-    certificate = certify(chosen, prepared.binding.inputs, prepared.binding.position, generator)
+    certificate = certify(chosen, inputs, prepared.binding.position, generator)
     require(certificate)
     return certificate
 
