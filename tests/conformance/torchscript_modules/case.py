@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.testing._internal.common_modules import ModuleInfo, ModuleInput, module_db
 
+# Importing torch's own test library freezes the backends' flags for the whole process; tests beside these set them.
+torch.backends.flags_frozen.__globals__["__allow_nonbracketed_mutation_flag"] = True
+
 Kind = Literal["plain", "extra"]
 
 
