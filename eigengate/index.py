@@ -144,8 +144,9 @@ def _read(definition: Definition, component: str, by_name: Mapping[str, Measurem
     n = by_name[_SAMPLES].value if _SAMPLES in by_name else None
     if not n:
         return Measurement(name=name, value=None, outcome="not_applicable", detail=f"{_SAMPLES} was not measured")
-    bars = ErrorBars(numerical=_scaled(found.error.numerical, 1 / n), sampling=_scaled(found.error.sampling, 1 / n))
-    return found.model_copy(update={"value": found.value / n, "error": bars})
+    share = 1 / n  # one factor for value and bars, so that an exact value's bars keep no width
+    bars = ErrorBars(numerical=_scaled(found.error.numerical, share), sampling=_scaled(found.error.sampling, share))
+    return found.model_copy(update={"value": found.value * share, "error": bars})
 
 
 def _reason(term: Measurement) -> str | None:
@@ -156,7 +157,7 @@ def _combined(
     definition: Definition, terms: Mapping[str, Measurement], weights: Mapping[str, float], detail: str | None
 ) -> Measurement:
     divisor = sum(weights[name] for name in terms) if definition.mean else 1.0
-    value = sum(weights[name] * (term.value or 0.0) for name, term in terms.items()) / divisor
+    value = sum((term.value or 0.0) * (weights[name] / divisor) for name, term in terms.items())
 
     def combined(interval_of: Callable[[Measurement], Interval | None]) -> Interval | None:
         scaled = [_scaled(interval_of(term), weights[name] / divisor) for name, term in terms.items()]
