@@ -43,6 +43,15 @@ _FROM_KERNEL: Final = frozenset({"parameter_jacobian", "ntk", "gauss_newton"})
 
 @final
 @dataclass(frozen=True)
+class _FirstOrder:
+    """A sweep, and why it has no kernel where it was refused one."""
+
+    sweep: Sweep
+    refusal: BudgetExceededError | None = None
+
+
+@final
+@dataclass(frozen=True)
 class Context:
     """A subject, the configuration, and everything derived from them on first use.
 
@@ -79,11 +88,10 @@ class Context:
         """The diagonal of T: each parameter's unit is the norm of its tensor."""
         return self.space.units(self.subject.params)
 
-    @cached_property
+    @property
     def sweep(self) -> Sweep:
         """Logits, and input Jacobians if they were asked for."""
-        parts: frozenset[Part] = frozenset({"inputs"} if "input_jacobian" in self.config.quantities else {})
-        return self._swept(parts)
+        return self._first_order.sweep
 
     @cached_property
     def kernel(self) -> TangentKernel | None:
@@ -92,7 +100,21 @@ class Context:
         Raises:
             BudgetExceededError: it cannot be filled within the memory budget.
         """
-        return self._swept(frozenset({"parameters"})).kernel
+        if self._first_order.refusal is not None:
+            raise self._first_order.refusal
+        if self.sweep.kernel is None:
+            return self._swept(frozenset({"parameters"})).kernel
+        return self.sweep.kernel
+
+    @cached_property
+    def _first_order(self) -> "_FirstOrder":
+        """Everything asked for from the same backward passes."""
+        wanted = set(self.config.quantities)
+        parts: set[Part] = {"inputs"} if "input_jacobian" in wanted else set()
+        try:
+            return _FirstOrder(self._swept(frozenset({*parts, "parameters"} if _FROM_KERNEL & wanted else parts)))
+        except BudgetExceededError as error:
+            return _FirstOrder(self._swept(frozenset(parts)), error)
 
     @cached_property
     def input_spread(self) -> Spread:

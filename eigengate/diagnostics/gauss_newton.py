@@ -3,6 +3,7 @@
 import math
 from typing import ClassVar, Final, final
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -61,7 +62,12 @@ class GaussNewton(Diagnostic):
             gram = None
         if gram is None or len(gram) > _DENSE_GRAM:
             return _estimated(context)
-        spectra = Spectra.of_grams(gram.unsqueeze(0), columns=context.space.dimension, dtype=context.subject.dtype)
+        spectra = Spectra.of_grams(
+            gram.unsqueeze(0),
+            columns=context.space.dimension,
+            dtype=context.subject.dtype,
+            products=torch.float64 if context.kernel is None else context.kernel.products,
+        )
         if (outcome := spectra.outcomes[0]) != "ok":
             return self.nothing(outcome, "zero matrix" if outcome == "not_applicable" else "not finite")
         return Findings.of(

@@ -64,31 +64,35 @@ class NeuralTangentKernel(Diagnostic):
             return self.nothing("out_of_budget", error.detail)
         if kernel is None:
             return self.nothing("not_applicable", "the network has no trainable parameters")
-        dtype = context.subject.dtype
+        dtype, products = context.subject.dtype, kernel.products
         spectra = [
-            eigenvalue_spectrum("ntk", _eigenvalues(kernel.traced, dtype).energies[0]),
-            eigenvalue_spectrum("ntk_relative", _eigenvalues(kernel.scaled_traced, dtype).energies[0]),
+            eigenvalue_spectrum("ntk", _eigenvalues(kernel.traced, dtype, products).energies[0]),
+            eigenvalue_spectrum("ntk_relative", _eigenvalues(kernel.scaled_traced, dtype, products).energies[0]),
         ]
         if kernel.full is not None and len(kernel.full) <= _DENSE_KERNEL:
             rank = min(len(kernel.full), kernel.dimension)
-            spectra.append(eigenvalue_spectrum("ntk_full", _eigenvalues(kernel.full, dtype).energies[0, :rank]))
+            spectra.append(
+                eigenvalue_spectrum("ntk_full", _eigenvalues(kernel.full, dtype, products).energies[0, :rank])
+            )
         return Findings.of(
             [
-                *_summarized(_PLAIN, kernel.traced, dtype),
-                *_summarized(_RELATIVE, kernel.scaled_traced, dtype),
+                *_summarized(_PLAIN, kernel.traced, dtype, products),
+                *_summarized(_RELATIVE, kernel.scaled_traced, dtype, products),
                 _alignment(context, kernel.traced),
-                *_training(kernel.scaled_traced, dtype),
+                *_training(kernel.scaled_traced, dtype, products),
             ],
             spectra=spectra,
         )
 
 
-def _eigenvalues(kernel: Float[Tensor, "m m"], dtype: torch.dtype) -> Spectra:
-    return Spectra.of_grams(kernel.unsqueeze(0), columns=len(kernel), dtype=dtype)
+def _eigenvalues(kernel: Float[Tensor, "m m"], dtype: torch.dtype, products: torch.dtype) -> Spectra:
+    return Spectra.of_grams(kernel.unsqueeze(0), columns=len(kernel), dtype=dtype, products=products)
 
 
-def _summarized(metrics: Mapping[str, Metric], kernel: Float[Tensor, "n n"], dtype: torch.dtype) -> list[Measurement]:
-    spectra = _eigenvalues(kernel, dtype)
+def _summarized(
+    metrics: Mapping[str, Metric], kernel: Float[Tensor, "n n"], dtype: torch.dtype, products: torch.dtype
+) -> list[Measurement]:
+    spectra = _eigenvalues(kernel, dtype, products)
     if (outcome := spectra.outcomes[0]) != "ok":
         return [metric.missing(outcome, _WHY[outcome], _METHOD) for metric in metrics.values()]
     summaries, functionals = kernel_summaries(spectra), kernel_functionals(kernel)
@@ -124,8 +128,8 @@ def _alignment(context: Context, kernel: Float[Tensor, "n n"]) -> Measurement:
     return _ALIGNMENT.exactly(value, method="centred kernel alignment in float64", sampling=sampling)
 
 
-def _training(scaled: Float[Tensor, "n n"], dtype: torch.dtype) -> list[Measurement]:
-    spectra = _eigenvalues(scaled, dtype)
+def _training(scaled: Float[Tensor, "n n"], dtype: torch.dtype, products: torch.dtype) -> list[Measurement]:
+    spectra = _eigenvalues(scaled, dtype, products)
     if (outcome := spectra.outcomes[0]) != "ok":
         return [metric.missing(outcome, _WHY[outcome], _METHOD) for metric in (_TRAINING, _TYPICAL)]
     dominance = kernel_functionals(scaled)["dominance"]

@@ -57,8 +57,8 @@ class ParameterJacobian(Diagnostic):
         if kernel is None:
             return self.nothing("not_applicable", "the network has no trainable parameters")
         P, dtype = kernel.dimension, context.subject.dtype
-        spectra = Spectra.of_grams(kernel.blocks, columns=P, dtype=dtype)
-        scaled = Spectra.of_grams(kernel.scaled_blocks, columns=P, dtype=dtype)
+        spectra = Spectra.of_grams(kernel.blocks, columns=P, dtype=dtype, products=kernel.products)
+        scaled = Spectra.of_grams(kernel.scaled_blocks, columns=P, dtype=dtype, products=kernel.products)
         measurements, values = sample_measurements(
             _SUMMARIES, singular_summaries(spectra), spectra.outcomes, context=context, method=_METHOD
         )

@@ -28,11 +28,18 @@ class Spectra:
     tolerance: float
 
     @classmethod
-    def of_grams(cls, grams: Float[Tensor, "n k k"], *, columns: int, dtype: torch.dtype) -> "Spectra":
+    def of_grams(
+        cls,
+        grams: Float[Tensor, "n k k"],
+        *,
+        columns: int,
+        dtype: torch.dtype,
+        products: torch.dtype = torch.float64,
+    ) -> "Spectra":
         """From Gram matrices J Jᵀ (or the positive semidefinite matrices themselves), float64.
 
         ``dtype`` is that of the matrices the Grams were made of. Relative to σ_1, rounding their entries moves singular
-        values by about eps(dtype) and forming the Gram in float64 by eps(float64)^½; k times either is called zero. The
+        values by about eps(dtype) and forming the Gram in ``products`` by its eps^½; k times either is called zero. The
         factor is k, the smaller side, and not the larger one: independent rounding of k × d entries has spectral norm
         near eps ‖J‖_F (k^-½ + d^-½), which does not grow with d, while d·eps exceeds 1 for ten million columns.
         """
@@ -40,7 +47,7 @@ class Spectra:
         finite = torch.isfinite(grams).flatten(1).all(dim=1)
         safe = torch.where(finite[:, None, None], grams.double(), 0.0)
         energies = torch.linalg.eigvalsh(safe).flip(-1).clamp_min(0)[:, : min(k, columns)]
-        tolerance = max((k * torch.finfo(dtype).eps) ** 2, k * torch.finfo(torch.float64).eps)
+        tolerance = max((k * torch.finfo(dtype).eps) ** 2, k * torch.finfo(products).eps)
         return cls(torch.where(finite[:, None], energies, torch.nan), columns, tolerance)
 
     @property

@@ -10,9 +10,12 @@ from torch import Tensor
 
 from eigengate.operators.batches import batches
 from eigengate.operators.subject import Subject
+from eigengate.sweep.derivatives import sweep_traced
 from eigengate.sweep.input_sweep import InputJacobians, sweep_inputs
 from eigengate.sweep.progress import OnProgress, silent
-from eigengate.sweep.tangent_kernel import TangentKernel, sweep_parameters
+from eigengate.sweep.sample_by_sample import sweep_parameters
+from eigengate.sweep.tangent_kernel import TangentKernel
+from eigengate.sweep.traced import Traced
 
 Part = Literal["inputs", "parameters"]
 ALL_PARTS: frozenset[Part] = frozenset({"inputs", "parameters"})
@@ -49,10 +52,25 @@ def sweep(
     """
     logits = forward(subject, memory_budget_bytes=memory_budget_bytes)
     C = logits.shape[1]
+    with_inputs = "inputs" in parts and subject.x.is_floating_point()
+    with_kernel = "parameters" in parts and bool(subject.params)
+    if not (with_inputs or with_kernel):
+        return Sweep(logits, None, None)
+    traced = Traced.of(subject)
+    if traced is not None:
+        found = sweep_traced(
+            traced,
+            C,
+            with_inputs=with_inputs,
+            with_kernel=with_kernel,
+            memory_budget_bytes=memory_budget_bytes,
+            on_progress=on_progress,
+        )
+        return Sweep(logits, found.inputs, found.kernel)
     inputs = kernel = None
-    if "inputs" in parts and subject.x.is_floating_point():
+    if with_inputs:
         inputs = sweep_inputs(subject, C, memory_budget_bytes=memory_budget_bytes, on_progress=on_progress)
-    if "parameters" in parts and subject.params:
+    if with_kernel:
         kernel = sweep_parameters(subject, C, memory_budget_bytes=memory_budget_bytes, on_progress=on_progress)
     return Sweep(logits, inputs, kernel)
 

@@ -1,6 +1,5 @@
 """The tangent kernel of the whole probe set, tile by tile."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -8,15 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from eigengate.errors import BudgetExceededError
-from eigengate.operators.parameter_space import ParameterSpace, tensor_norms
+from eigengate.operators.parameter_space import ParameterSpace
 from eigengate.operators.subject import Subject
-from eigengate.sweep.gram import row_products
-from eigengate.sweep.per_sample import parameter_jacobians
-from eigengate.sweep.progress import OnProgress
 
-_TILE_SHARE: Final = 4  # per-sample gradients of one tile may take a quarter of the memory budget
-_FULL_SHARE: Final = 4  # the full kernel another quarter
+_FULL_SHARE: Final = 4  # the full kernel may take a quarter of the memory budget
 
 
 @final
@@ -31,6 +25,7 @@ class TangentKernel:
         scaled_traced: K_T.
         full: Θ [nC, nC], None where it does not fit into the memory budget.
         dimension: P.
+        products: The coarsest type in which products of gradients were formed; their sums are float64.
     """
 
     blocks: Float[Tensor, "n C C"]
@@ -39,110 +34,44 @@ class TangentKernel:
     scaled_traced: Float[Tensor, "n n"]
     full: Float[Tensor, "nC nC"] | None
     dimension: int
-
-
-def sweep_parameters(
-    subject: Subject, outputs: int, *, memory_budget_bytes: int, on_progress: OnProgress
-) -> TangentKernel:
-    """Fill Θ from per-sample gradients, one group of parameter tensors and one pair of sample tiles at a time.
-
-    Each tensor l adds G_l G_lᵀ to Θ and ‖θ_l‖² times it to Θ_T.
-
-    Raises:
-        BudgetExceededError: the gradients of one sample by one tensor exceed the memory budget.
-    """
-    plan = _Plan.of(subject, outputs, memory_budget_bytes)
-    norms = {name: float(norm) ** 2 for name, norm in tensor_norms(subject.params).items()}
-    kernel = _empty(subject, outputs, memory_budget_bytes)
-    for step, (names, rows, others) in enumerate(plan):
-        left = parameter_jacobians(subject, rows, outputs, names)
-        right = left if others is rows else parameter_jacobians(subject, others, outputs, names)
-        for name, A, B in zip(names, left, right, strict=True):
-            A = A.flatten(0, 1)
-            tile = row_products(A, A if others is rows else B.flatten(0, 1))
-            _add(kernel, tile.reshape(len(rows), outputs, len(others), outputs), rows, others, scale=norms[name])
-        on_progress("tangent_kernel", step + 1, len(plan))
-    return kernel
-
-
-@final
-@dataclass(frozen=True)
-class _Plan:
-    """Groups of tensors times pairs of sample tiles; a single tile if the largest tensor's gradients allow."""
-
-    groups: tuple[tuple[str, ...], ...]
-    tiles: tuple[Tensor, ...]
+    products: torch.dtype = torch.float64
 
     @classmethod
-    def of(cls, subject: Subject, outputs: int, memory_budget_bytes: int) -> "_Plan":
-        sizes = ParameterSpace.of(subject.params).sizes
-        floats = memory_budget_bytes // _TILE_SHARE // subject.dtype.itemsize
-        largest = outputs * max(sizes.values(), default=0)
-        tile = subject.n if subject.n * largest <= floats else floats // 2 // largest
-        if tile == 0:
-            raise BudgetExceededError(
-                f"the {outputs} gradients of one sample by one tensor take {largest * subject.dtype.itemsize:,} "
-                f"bytes, more than an eighth of the memory budget of {memory_budget_bytes:,} bytes",
-                hint="raise memory_budget_bytes, or exclude large tensors with parameters.exclude",
-            )
-        room = (floats if tile >= subject.n else floats // 2) // (tile * outputs)
-        rows = torch.arange(subject.n, device=subject.x.device)
-        return cls(tuple(_packed(sizes, room)), torch.split(rows, tile))
+    def empty(cls, subject: Subject, outputs: int, *, memory_budget_bytes: int) -> "TangentKernel":
+        """Zeros to add to; ``full`` only if it fits."""
+        n, rows = subject.n, subject.n * outputs
 
-    def __len__(self) -> int:
-        return len(self.groups) * len(self.tiles) * (len(self.tiles) + 1) // 2
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(*shape, dtype=torch.float64, device=subject.x.device)
 
-    def __iter__(self) -> Iterator[tuple[tuple[str, ...], Tensor, Tensor]]:
-        for names in self.groups:
-            for i, rows in enumerate(self.tiles):
-                for others in self.tiles[i:]:
-                    yield names, rows, others
+        return cls(
+            blocks=zeros(n, outputs, outputs),
+            traced=zeros(n, n),
+            scaled_blocks=zeros(n, outputs, outputs),
+            scaled_traced=zeros(n, n),
+            full=zeros(rows, rows) if rows * rows * 8 <= memory_budget_bytes // _FULL_SHARE else None,
+            dimension=ParameterSpace.of(subject.params).dimension,
+        )
 
+    def add(self, tile: Float[Tensor, "a C b C"], rows: Tensor, others: Tensor, *, scale: float) -> None:
+        """Add one tensor's products of two sample tiles, and their mirror image, wherever they belong.
 
-def _packed(sizes: dict[str, int], room: int) -> Iterator[tuple[str, ...]]:
-    """Consecutive tensors whose sizes together fit into ``room``; a larger one alone."""
-    group: list[str] = []
-    for name in sizes:
-        if group and sum(sizes[member] for member in [*group, name]) > room:
-            yield tuple(group)
-            group = []
-        group.append(name)
-    if group:
-        yield tuple(group)
-
-
-def _empty(subject: Subject, outputs: int, memory_budget_bytes: int) -> TangentKernel:
-    n, rows = subject.n, subject.n * outputs
-
-    def zeros(*shape: int) -> Tensor:
-        return torch.zeros(*shape, dtype=torch.float64, device=subject.x.device)
-
-    return TangentKernel(
-        blocks=zeros(n, outputs, outputs),
-        traced=zeros(n, n),
-        scaled_blocks=zeros(n, outputs, outputs),
-        scaled_traced=zeros(n, n),
-        full=zeros(rows, rows) if rows * rows * 8 <= memory_budget_bytes // _FULL_SHARE else None,
-        dimension=ParameterSpace.of(subject.params).dimension,
-    )
-
-
-def _add(kernel: TangentKernel, tile: Float[Tensor, "a C b C"], rows: Tensor, others: Tensor, *, scale: float) -> None:
-    """Add one tensor's products of two sample tiles, and their mirror image, wherever they belong."""
-    a, C, b, _ = tile.shape
-    mirrored = others is not rows
-    traced = torch.einsum("icjc->ij", tile)
-    for target, weight in ((kernel.traced, 1.0), (kernel.scaled_traced, scale)):
-        target[rows.unsqueeze(1), others] += weight * traced
-        if mirrored:
-            target[others.unsqueeze(1), rows] += weight * traced.mT
-    if not mirrored:
-        blocks = torch.einsum("icid->icd", tile)
-        kernel.blocks[rows] += blocks
-        kernel.scaled_blocks[rows] += scale * blocks
-    if kernel.full is not None:
-        p, q = int(rows[0]) * C, int(others[0]) * C
-        flat = tile.reshape(a * C, b * C)
-        kernel.full[p : p + a * C, q : q + b * C] += flat
-        if mirrored:
-            kernel.full[q : q + b * C, p : p + a * C] += flat.mT
+        ``scale`` is what they weigh in the scaled kernel; ``rows is others`` marks a tile on the diagonal.
+        """
+        a, C, b, _ = tile.shape
+        mirrored = others is not rows
+        traced = torch.einsum("icjc->ij", tile)
+        for target, weight in ((self.traced, 1.0), (self.scaled_traced, scale)):
+            target[rows.unsqueeze(1), others] += weight * traced
+            if mirrored:
+                target[others.unsqueeze(1), rows] += weight * traced.mT
+        if not mirrored:
+            blocks = torch.einsum("icid->icd", tile)
+            self.blocks[rows] += blocks
+            self.scaled_blocks[rows] += scale * blocks
+        if self.full is not None:
+            p, q = int(rows[0]) * C, int(others[0]) * C
+            flat = tile.reshape(a * C, b * C)
+            self.full[p : p + a * C, q : q + b * C] += flat
+            if mirrored:
+                self.full[q : q + b * C, p : p + a * C] += flat.mT

@@ -1,0 +1,51 @@
+"""A network that can be swept through its graph."""
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+
+from eigengate.operators.differentiation import MISSING_RULE
+from eigengate.operators.subject import Subject
+from eigengate.sweep.collecting import collect
+from eigengate.sweep.parameter_group import ParameterGroup, parameter_groups
+from eigengate.sweep.sample_graph import SampleGraph
+
+
+@final
+@dataclass(frozen=True)
+class Traced:
+    """A subject, the graph of one of its samples, and its parameters where they act."""
+
+    subject: Subject
+    graph: SampleGraph
+    groups: tuple[ParameterGroup, ...]
+
+    @classmethod
+    def of(cls, subject: Subject) -> "Traced | None":
+        """None unless one sample goes all the way through the graph and back."""
+        if subject.model.batching is not None and subject.model.batching.by_value:
+            return None
+        try:
+            graph = SampleGraph.of(subject)
+            if graph.is_static(graph.output):
+                return None
+            traced = cls(subject, graph, parameter_groups(graph))
+            traced.try_out()
+        except MISSING_RULE:
+            return None
+        return traced
+
+    def try_out(self) -> None:
+        """One output of the first sample, by every parameter."""
+        first = torch.arange(1, device=self.subject.x.device)
+        with_inputs = self.subject.x.is_floating_point()
+        collected = collect(
+            self.subject, self.graph, self.groups, first, outputs=range(1), with_inputs=with_inputs, on_pass=_ignore
+        )
+        for _ in collected.gradients():
+            pass
+
+
+def _ignore() -> None:
+    pass
