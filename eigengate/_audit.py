@@ -56,7 +56,7 @@ def audit(
         with stages.stage("prepare"):
             prepared = prepare(model, probe, config)
         with stages.stage("certificate"):
-            certificate = _certificate(model, prepared, config)
+            certificate = _certificate(prepared, config)
         found, problems = _measure(prepared, config, stages)
         measurements = [measurement for findings in found for measurement in findings.measurements]
         with stages.stage("index"):
@@ -80,12 +80,12 @@ def audit(
     )
 
 
-def _certificate(model: FunctionalModel, prepared: Preparation, config: AuditConfig) -> Certificate:
+def _certificate(prepared: Preparation, config: AuditConfig) -> Certificate:
     """Of the file's own first-class numbers: before a softmax is cut, on the CPU, in the dtype it declares."""
     inputs = prepared.binding.inputs
-    chosen = model.select(config.output.select, None, cut_softmax=False).settled(*inputs)
+    chosen = prepared.network.select(config.output.select, None, cut_softmax=False).settled(*inputs)
     generator = torch.Generator().manual_seed(config.seed)
-    certificate = certify(chosen, inputs, prepared.binding.position, generator)
+    certificate = certify(chosen, inputs, prepared.subject.position, generator)
     require(certificate)
     return certificate
 

@@ -1,7 +1,7 @@
 """From a loaded model, probe data and configuration to the subject that everything is measured on."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Final, final
 
 import torch
@@ -10,9 +10,9 @@ from torch import Tensor
 from eigengate.contract import AuditConfig, Coverage, InputInfo, ModelInfo, OutputInfo, ParameterInfo, ProbeInfo
 from eigengate.errors import ConfigError, ModelError, NonFiniteOutputError, NotDifferentiableError
 from eigengate.loading.binding import Binding, bind
-from eigengate.loading.functional_model import FunctionalModel
+from eigengate.loading.functional_model import FunctionalModel, Opening
+from eigengate.loading.opening import opened
 from eigengate.loading.probe import Probe
-from eigengate.loading.program import TensorSpec
 from eigengate.operators.subject import Subject
 from eigengate.targets import output_kind, targets
 
@@ -23,9 +23,14 @@ _INDEPENDENCE_TOLERANCE: Final = 1e-3
 @final
 @dataclass(frozen=True)
 class Preparation:
-    """The subject, and what the report says about where it came from."""
+    """The subject, and what the report says about where it came from.
+
+    ``network`` is the model as loaded, opened at its first embedding where no input is floating point; ``binding`` what
+    it takes, on the CPU in the dtypes it declares.
+    """
 
     subject: Subject
+    network: FunctionalModel
     binding: Binding
     model: ModelInfo
     probe: ProbeInfo
@@ -38,14 +43,14 @@ def prepare(model: FunctionalModel, probe: Probe, config: AuditConfig) -> Prepar
     Raises:
         ConfigError: device, output or parameter choice do not exist.
         ProbeError: probe and model do not fit together.
-        NotDifferentiableError: the output holds no floating point numbers.
+        NotDifferentiableError: the output holds no floating point numbers, or neither an input nor an embedding does.
         ModelError: a sample's output depends on the samples beside it.
         NonFiniteOutputError: the model's output on the probe data is not finite.
     """
     device = _device(config.device)
-    binding = bind(model.inputs, probe, model.dimension_names).first(config.max_samples)
     wanted = config.output
-    analysed = model.select(
+    network, binding, position = _bound(model.select(wanted.select, None, cut_softmax=False), probe, config.max_samples)
+    analysed = network.select(
         wanted.select, None if wanted.kind == "auto" else wanted.kind, cut_softmax=wanted.cut_softmax
     ).train_only(config.parameters.include, config.parameters.exclude)
     dtype = torch.float64 if config.precision == "float64" else torch.float32
@@ -61,14 +66,28 @@ def prepare(model: FunctionalModel, probe: Probe, config: AuditConfig) -> Prepar
     kind = wanted.kind if wanted.kind != "auto" else ("logits" if analysed.output.softmax_cut else output_kind(f, y))
     analysed = replace(analysed, output=replace(analysed.output, kind=kind))
     goal = targets(f, y, kind, config)
-    subject = Subject(analysed, inputs, goal.y, goal.given, goal.loss, binding.position)
+    subject = Subject(analysed, inputs, goal.y, goal.given, goal.loss, position)
     return Preparation(
         subject=subject,
+        network=network,
         binding=binding,
-        model=_model_info(analysed, model.inputs, f.shape[1]),
+        model=_model_info(analysed, model, f.shape[1]),
         probe=_probe_info(probe, subject),
         coverage=_coverage(model, analysed, probe, subject),
     )
+
+
+def _bound(model: FunctionalModel, probe: Probe, most: int) -> tuple[FunctionalModel, Binding, int]:
+    """The network that is measured, what it takes and which of it is the differentiable input.
+
+    Where no input is floating point, it is the output of the first embedding, at which the network is opened.
+    """
+    binding = bind(model.inputs, probe, model.dimension_names).first(most)
+    if binding.position is not None:
+        return model, binding, binding.position
+    network, inputs = opened(model, binding.inputs)
+    position = len(inputs) - 1
+    return network, Binding(inputs, position), position
 
 
 def _device(wanted: str) -> torch.device:
@@ -125,7 +144,7 @@ def _in_other_company(model: FunctionalModel, as_loaded: FunctionalModel, inputs
     return model.apply(model.params, *(tensor[:few] for tensor in inputs)).detach()
 
 
-def _model_info(model: FunctionalModel, declared: tuple[TensorSpec, ...], classes: int) -> ModelInfo:
+def _model_info(model: FunctionalModel, loaded: FunctionalModel, classes: int) -> ModelInfo:
     params = model.params
     shapes = "\n".join(f"{name} {list(tensor.shape)}" for name, tensor in sorted(params.items()))
     return ModelInfo.model_validate(
@@ -134,7 +153,7 @@ def _model_info(model: FunctionalModel, declared: tuple[TensorSpec, ...], classe
             "sha256": model.sha256,
             "inputs": tuple(
                 InputInfo(name=spec.name, dtype=str(spec.dtype).removeprefix("torch."), shape=spec.shape)
-                for spec in declared
+                for spec in loaded.inputs
             ),
             "output": OutputInfo.model_validate(
                 {
@@ -150,7 +169,8 @@ def _model_info(model: FunctionalModel, declared: tuple[TensorSpec, ...], classe
                 excluded=tuple(model.frozen),
                 digest=hashlib.sha256(f"{model.format}\n{shapes}".encode()).hexdigest(),
             ),
-            "operators": model.program.operators,
+            "operators": loaded.program.operators,
+            "embedding": None if model.opening is None else asdict(model.opening),
             "notes": model.notes,
         }
     )
@@ -181,12 +201,17 @@ def _coverage(
         entries.append(Coverage(subject=f"output {analysed.output.name}", analysed=True, note=note))
     for position, spec in enumerate(model.inputs):
         if position != subject.position:
-            entries.append(
-                Coverage(subject=f"input {spec.name}", analysed=False, note="held fixed, not differentiated")
-            )
+            entries.append(_uncovered_input(spec.name, analysed.opening))
     others = [name for index, name in enumerate(model.program.outputs) if index != analysed.output.index]
     entries += [Coverage(subject=f"output {name}", analysed=False, note="not the selected output") for name in others]
     if not subject.labels_given:
         note = "no labels were given; the model's own predictions stand in for them"
         entries.append(Coverage(subject="labels", analysed=False, note=note))
     return tuple(entries)
+
+
+def _uncovered_input(name: str, opening: Opening | None) -> Coverage:
+    if opening is None or name != opening.input:
+        return Coverage(subject=f"input {name}", analysed=False, note="held fixed, not differentiated")
+    note = f"whole numbers; in their place the output of the embedding {opening.weight!r} is differentiated"
+    return Coverage(subject=f"input {name}", analysed=False, note=note)

@@ -43,6 +43,7 @@ from eigengate.contract.problem import Problem
 from eigengate.contract.report import (
     Cost,
     Coverage,
+    EmbeddingInfo,
     Engine,
     InputInfo,
     ModelInfo,
@@ -84,6 +85,7 @@ __all__ = [
     "Coverage",
     "Direction",
     "Divergence",
+    "EmbeddingInfo",
     "Engine",
     "ErrorBars",
     "EventLog",

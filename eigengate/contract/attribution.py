@@ -25,7 +25,10 @@ class AttributionCurve(Contract):
 
 @final
 class AttributionSample(Contract):
-    """Maps of one sample for looking at: clean and perturbed input and attribution, at one noise size."""
+    """Maps of one sample for looking at: clean and perturbed input and attribution, at one noise size.
+
+    Where the differentiable input is the output of an embedding, each token is one number: the norm of its vector.
+    """
 
     index: int
     method: str

@@ -55,8 +55,17 @@ class ParameterInfo(Contract):
 
 
 @final
+class EmbeddingInfo(Contract):
+    """The embedding whose output, of ``shape`` for one sample, is differentiated in place of whole numbers."""
+
+    weight: str
+    input: str
+    shape: Items[int]
+
+
+@final
 class ModelInfo(Contract):
-    """The audited network."""
+    """The audited network; ``embedding`` is given where none of its inputs is floating point."""
 
     format: Literal["torchscript", "onnx", "pt2"]
     sha256: Digest
@@ -65,11 +74,12 @@ class ModelInfo(Contract):
     parameters: ParameterInfo
     operators: Items[str]
     notes: Items[str] = ()
+    embedding: EmbeddingInfo | None = None
 
 
 @final
 class ProbeInfo(Contract):
-    """The probe data; ``shape`` is that of one sample, ``used`` of ``n`` samples were measured."""
+    """The probe data; ``shape`` is that of one sample's differentiable input, ``used`` of ``n`` samples were taken."""
 
     sha256: Digest
     n: int

@@ -43,9 +43,10 @@ def worst_samples(
 ) -> tuple[AttributionSample, ...]:
     """The samples with the least robust explanations, each at the noise size nearest to 0.1, its worst method and draw.
 
-    None for inputs that are neither a sequence nor image-like, or have more than 4096 features.
+    Where the input is the output of an embedding, a token is one feature. None for inputs that are neither a sequence
+    nor image-like, or have more than 4096 features.
     """
-    if not curves or not _drawable(subject.x.shape[1:]):
+    if not curves or not _drawable(_by_feature(subject, subject.x[:1]).shape[1:]):
         return ()
     ranking = torch.stack([curve.area("cosine") for curve in curves]).mean(dim=(0, 2)).argsort(stable=True)
     size = nearest(neighbourhood.sizes, REFERENCE_SIZE)
@@ -70,12 +71,18 @@ def _drawn_sample(
         method=method.name,
         noise_size=neighbourhood.sizes[place[2]],
         cosine=float(cosine(clean.maps.flatten(1).double(), noisy_map.flatten(1).double())),
-        shape=tuple(subject.x.shape[1:]),
-        clean_input=_floats(subject.x[sample]),
-        noisy_input=_floats(noisy),
-        clean_map=_floats(clean.maps),
-        noisy_map=_floats(noisy_map),
+        shape=tuple(_by_feature(subject, noisy).shape[1:]),
+        clean_input=_floats(_by_feature(subject, subject.x[sample])),
+        noisy_input=_floats(_by_feature(subject, noisy)),
+        clean_map=_floats(_by_feature(subject, clean.maps)),
+        noisy_map=_floats(_by_feature(subject, noisy_map)),
     )
+
+
+def _by_feature(subject: Subject, values: Tensor) -> Tensor:
+    """Values [n, *x] as they are drawn: of vectors that an embedding gives tokens, their Euclidean norms."""
+    is_embedded = subject.model.opening is not None and values.ndim > 2
+    return values.norm(dim=-1) if is_embedded else values
 
 
 def _drawable(shape: torch.Size) -> bool:

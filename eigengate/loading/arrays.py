@@ -1,7 +1,9 @@
 """Arrays from ``.npz``, ``.npy`` and ``.safetensors`` bytes, told apart by content; pickles are never opened."""
 
 import io
+import struct
 import zipfile
+import zlib
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,10 @@ from eigengate.errors import ProbeError, ProbeFormatError
 Arrays = dict[str, NDArray[np.generic]]
 HINT = "save it with numpy.savez('probe.npz', x=..., y=...), numpy.save, or safetensors"
 _MAX_DECLARED_BYTES = 2**31
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, OSError, EOFError),
+    *(ValueError, OverflowError),
+)
 
 
 def read_arrays(data: bytes) -> Arrays:
@@ -45,11 +51,21 @@ def _read_npz(data: bytes) -> Arrays:
             if len(set(names)) != len(names):
                 raise ProbeFormatError(f"the archive names an array twice: {names[:10]}")
             return {
-                name: _read_npy(name, io.BytesIO(archive.read(member)), member.file_size)
+                name: _read_npy(name, io.BytesIO(_inflated(archive, member)), member.file_size)
                 for name, member in zip(names, members, strict=True)
             }
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+    except ProbeError:
+        raise
+    except _DAMAGE as error:
         raise ProbeFormatError(f"the .npz archive is damaged: {error}", hint=HINT) from error
+
+
+def _inflated(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """The member's bytes; asked for by number, because without one zipfile inflates past the size it was promised."""
+    with archive.open(member) as stream:
+        content = stream.read(member.file_size)
+        stream.read(1)  # at its end the checksum is compared
+        return content
 
 
 def _read_npy(name: str, stream: io.BytesIO, size: int) -> NDArray[np.generic]:

@@ -1,7 +1,7 @@
 """How a network takes batches, where its file leaves no choice."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, final
 
@@ -26,17 +26,28 @@ class Batching:
         by_value: Whether the network decides by the values it is given what to compute: its samples cannot run side by
             side under ``vmap``, and might influence each other's results in a batch.
         origin: Whether the size is declared, or was found written into the network, or is free.
+        draws: Whether the network draws random numbers. Every sample then gets the same ones: a full batch too is run
+            sample by sample.
     """
 
     size: int | None
     by_value: bool = False
     origin: Literal["declared", "written", "free"] = "free"
+    draws: bool = False
+
+    @classmethod
+    def of_draws(cls, shapes: Iterable[tuple[int | None, ...] | None]) -> "Batching":
+        """How a network that draws random numbers is run, by the shapes that its inputs are declared with."""
+        declared = next((shape[0] for shape in shapes if shape and shape[0] is not None), None)
+        return cls(declared or 1, origin="declared" if declared else "free", draws=True)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the report must know: nothing of a network that takes batches as they come."""
         if self.size is None:
             return ()
+        if self.origin == "free" and not self.by_value:
+            return ("every sample is run alone, so that all get the same random numbers",)
         if self.origin == "free":
             return (f"{_BY_VALUE}: every sample is run alone, one after the other",)
         batches = "single samples" if self.size == 1 else f"batches of exactly {self.size} samples"

@@ -1,14 +1,14 @@
 """Which probe array feeds which model input."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, final
 
 import torch
 from torch import Tensor
 
-from eigengate.errors import ModelError, NotDifferentiableError, ShapeMismatchError
+from eigengate.errors import ModelError, ShapeMismatchError
 from eigengate.loading.dimensions import Dimensions
 from eigengate.loading.probe import LABELS, Probe
 from eigengate.loading.program import DimensionNames, TensorSpec
@@ -19,10 +19,10 @@ _NO_NAMES: Final[DimensionNames] = MappingProxyType({})
 @final
 @dataclass(frozen=True)
 class Binding:
-    """Model inputs [n, ...] in calling order, and the position of the differentiable one."""
+    """Model inputs [n, ...] in calling order, and the position of the first floating point one, None without any."""
 
     inputs: tuple[Tensor, ...]
-    position: int
+    position: int | None
 
     def first(self, n: int) -> "Binding":
         """The first n samples."""
@@ -40,20 +40,18 @@ def bind(specs: tuple[TensorSpec, ...], probe: Probe, names: DimensionNames = _N
     Raises:
         ShapeMismatchError: an input has no array, or one of another shape or kind; an array has no input; sizes differ
             that must agree.
-        NotDifferentiableError: no input is floating point.
         ModelError: an input is in half precision, or has its batch in two dimensions.
     """
     dimensions = Dimensions(specs, names)
     dimensions.require_batch()
-    inputs = tuple(_fitted(spec, array, dimensions) for spec, array in _matched(specs, probe.arrays))
+    takes_tokens = any(not spec.dtype.is_floating_point for spec in specs)
+    inputs = tuple(
+        _fitted(_as_given(spec, array) if takes_tokens else spec, array, dimensions)
+        for spec, array in _matched(specs, probe.arrays)
+    )
     dimensions.require_agreement(inputs)
     floating = [position for position, tensor in enumerate(inputs) if tensor.is_floating_point()]
-    if not floating:
-        raise NotDifferentiableError(
-            f"no input is floating point: {[f'{spec.name}: {spec.dtype}' for spec in specs]}",
-            hint="integer inputs such as tokens are not supported yet; export the network from its embeddings on",
-        )
-    return Binding(inputs, floating[0])
+    return Binding(inputs, floating[0] if floating else None)
 
 
 def _matched(specs: tuple[TensorSpec, ...], arrays: Mapping[str, Tensor]) -> list[tuple[TensorSpec, Tensor]]:
@@ -78,6 +76,12 @@ def _source(spec: TensorSpec, specs: tuple[TensorSpec, ...], arrays: Mapping[str
     if spec.name == LABELS:
         hint = f"the probe's {LABELS!r} are targets; give that input of the model another name"
     raise ShapeMismatchError(f"the probe has no array for input {spec.name!r}; it has {sorted(arrays)}", hint=hint)
+
+
+def _as_given(spec: TensorSpec, tensor: Tensor) -> TensorSpec:
+    """The input of a type that the file does not say: beside tokens, whole numbers are masks and the like."""
+    keeps = not spec.is_declared and spec.dtype.is_floating_point and not tensor.is_floating_point()
+    return replace(spec, dtype=tensor.dtype) if keeps else spec
 
 
 def _fitted(spec: TensorSpec, tensor: Tensor, dimensions: Dimensions) -> Tensor:

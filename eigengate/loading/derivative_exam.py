@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, final
 
 import torch
@@ -30,6 +31,8 @@ class DerivativeExam:
     def difference_error(self) -> float:
         """Largest over samples of ‖U(q − Jv)‖ / ‖UJv‖, random U, q = (f(x+hv) − f(x−hv))/2h through the runtime.
 
+        A runtime cannot be given the output of an embedding; then q is of the lowered network itself in float64.
+
         Each sample is given the best of several places and steps. Places lie off the data by a tenth of its size:
         images with flat regions sit exactly on the kinks of max-pooling and ReLU, where no derivative exists. A kink
         inside the step is bad luck that another place is free of; a wrong derivative is wrong everywhere.
@@ -54,12 +57,19 @@ class DerivativeExam:
         """⟨uᵢ, fᵢ(x + s) − fᵢ(x − s)⟩ / 2 [k, n], corrected for the step that float32 really took."""
         ahead, behind = x + step, x - step
         taken = float((ahead.double() - behind.double()).norm() / (2 * step.double().norm()))
-        f_ahead, f_behind = (self.model.witness(self._with(end)).double() for end in (ahead, behind))
+        f_ahead, f_behind = (self._value(end) for end in (ahead, behind))
         difference: Tensor = u * (f_ahead - f_behind)
         return difference.sum(-1) / (2 * taken)
 
+    def _value(self, x: Tensor) -> Tensor:
+        """f(x) [n, C] in float64, x in place of the differentiable input."""
+        if self.model.opening is None:
+            return self.model.witness(self._with(x)).double()
+        model, _, inputs = self._double
+        return self._in_x(model, inputs)(x.double()).detach()
+
     def input_adjoint_error(self) -> float:
-        model, x, inputs = self._double()
+        model, x, inputs = self._double
         f = self._in_x(model, inputs)
         v = self._like(x)
         out, jv = jvp(f, x, v)
@@ -67,7 +77,7 @@ class DerivativeExam:
         return self._normalised(u, jv, vjp(f, x)[1](u), v)
 
     def parameter_adjoint_error(self) -> float:
-        model, _, inputs = self._double()
+        model, _, inputs = self._double
         if not model.params:
             return 0.0
         v = {name: self._like(tensor) for name, tensor in model.params.items()}
@@ -78,7 +88,7 @@ class DerivativeExam:
         return self._normalised(u, jv, _concatenated(back), _concatenated(v))
 
     def hessian_asymmetry(self) -> float:
-        model, _, inputs = self._double()
+        model, _, inputs = self._double
         if not model.params:
             return 0.0
         f = self._in_params(model, inputs)
@@ -113,6 +123,7 @@ class DerivativeExam:
         rows = torch.stack([pull(cotangent) for cotangent in u])
         return u.double(), (rows.double() * v.double()).flatten(2).sum(2)
 
+    @cached_property
     def _double(self) -> tuple[FunctionalModel, Tensor, tuple[Tensor, ...]]:
         inputs = tuple(t.double() if t.is_floating_point() else t for t in self.inputs)
         return self.model.to(dtype=torch.float64), inputs[self.position], inputs

@@ -25,7 +25,7 @@ def first_order(fused: Formula, formula: Formula, *operands: Tensor) -> Tensors:
         formula: The same function from primitives.
         operands: All tensors the result depends on.
     """
-    if _is_transformed():
+    if is_transformed():
         return formula(*operands)
     if not (torch.is_grad_enabled() and any(x.requires_grad for x in operands)):
         return fused(*operands)
@@ -33,7 +33,7 @@ def first_order(fused: Formula, formula: Formula, *operands: Tensor) -> Tensors:
     return result
 
 
-def _is_transformed() -> bool:
+def is_transformed() -> bool:
     """Whether a transform, a dual number's level or a recording is active."""
     functional = torch._C._functorch.peek_interpreter_stack() is not None
     return functional or forward_ad._current_level >= 0 or is_in_torch_dispatch_mode()

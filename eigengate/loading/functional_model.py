@@ -30,12 +30,37 @@ class OutputSpec:
 
 @final
 @dataclass(frozen=True)
+class Opening:
+    """The embedding whose output is given to a model in place of being looked up.
+
+    Args:
+        weight: Name of the parameter that is the table.
+        input: Name of the input whose numbers are looked up in it.
+        shape: Of the output for one sample, e.g. [tokens, size].
+    """
+
+    weight: str
+    input: str
+    shape: tuple[int, ...]
+
+    @property
+    def note(self) -> str:
+        """What a reader of the report must know."""
+        return (
+            f"no input is floating point: the differentiable input is the output {list(self.shape)} of the first "
+            f"embedding, {self.weight!r}, of input {self.input!r}"
+        )
+
+
+@final
+@dataclass(frozen=True)
 class FunctionalModel:
     """A trained network as a pure, batched function of its parameters and inputs.
 
     ``apply(params, *inputs)`` maps inputs of shape [n, ...] to one output of shape [n, C] and works under
     ``torch.func.vmap / jvp / vjp / grad``. A program that runs with batches of one size only, by declaration or by what
-    the exporter wrote into it, is run sample by sample, each repeated to fill the batch.
+    the exporter wrote into it, is run sample by sample, each repeated to fill the batch. A model that is ``opening`` an
+    embedding takes that embedding's output [n, ...] behind the inputs that the file's own network takes.
     """
 
     program: Program
@@ -47,6 +72,7 @@ class FunctionalModel:
     frozen: Mapping[str, Tensor]
     dimension_names: DimensionNames = field(default_factory=dict)
     batching: Batching | None = None
+    opening: Opening | None = None
 
     @property
     def params(self) -> dict[str, Tensor]:
@@ -70,7 +96,7 @@ class FunctionalModel:
             ShapeMismatchError: its output has not one row per sample.
         """
         size = self.fixed_batch
-        if size == inputs[0].shape[0]:
+        if size == inputs[0].shape[0] and (size == 1 or not (self.batching and self.batching.draws)):
             return self._apply(params, *inputs)
         if size is not None:
             return self._one_from_each_batch(params, size, inputs)
@@ -88,7 +114,8 @@ class FunctionalModel:
         Without it ``apply`` finds that out whenever it has to.
         """
         if (size := self.fixed_batch) is not None:
-            batching = Batching(size, decides_by_value(self._alone(self.params, size), inputs), "declared")
+            known = self.batching or Batching(size, origin="declared")
+            batching = replace(known, by_value=decides_by_value(self._alone(self.params, size), inputs))
         elif (size := only_size(lambda batch: self._apply(self.params, *batch), inputs)) is not None:
             batching = Batching(size, decides_by_value(self._alone(self.params, size), inputs), "written")
         else:
@@ -112,7 +139,12 @@ class FunctionalModel:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the report must know about the file and about how it is run."""
-        return (*self.program.notes, *(self.batching.notes if self.batching else ()))
+        opening = (self.opening.note,) if self.opening else ()
+        return (*self.program.notes, *opening, *(self.batching.notes if self.batching else ()))
+
+    def file_inputs(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Those of the inputs that the file's own network takes."""
+        return inputs[:-1] if self.opening else inputs
 
     def _apply(self, params: Params, *inputs: Tensor) -> Tensor:
         try:
@@ -161,11 +193,13 @@ class FunctionalModel:
     def witness(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """The same output [n, C] from the file's original runtime, in the dtype the file declares.
 
+        An embedding's output that is given is left out: the runtime looks it up itself.
+
         Raises:
             ModelExecutionError: the original runtime cannot run the model on these inputs.
             ShapeMismatchError: its output has not one row per sample.
         """
-        size = self.fixed_batch
+        size, inputs = self.fixed_batch, self.file_inputs(inputs)
         if size is not None:
             return self._witnessed(inputs, size)
         try:

@@ -57,4 +57,5 @@ def _functional(lowered: Lowered, model_format: Literal["torchscript", "onnx", "
         trainable=tuple(program.parameters),
         frozen={},
         dimension_names=lowered.dimension_names,
+        batching=lowered.batching,
     )

@@ -8,6 +8,8 @@ from typing import Self, final
 import torch
 from torch import Tensor
 
+from eigengate.loading.batching import Batching
+
 DimensionNames = Mapping[str, tuple[str | None, ...]]
 """Names of the dimensions of inputs, by input; dimensions of one name have one size."""
 
@@ -15,11 +17,15 @@ DimensionNames = Mapping[str, tuple[str | None, ...]]
 @final
 @dataclass(frozen=True)
 class TensorSpec:
-    """Name, dtype and shape of one model input; ``None`` stands for a size that may vary, batch first."""
+    """Name, dtype and shape of one model input; ``None`` stands for a size that may vary, batch first.
+
+    ``is_declared`` is False where the file does not say the dtype, and this one is judged by what becomes of the input.
+    """
 
     name: str
     dtype: torch.dtype
     shape: tuple[int | None, ...] | None = None
+    is_declared: bool = True
 
 
 class Program(abc.ABC):
@@ -71,9 +77,35 @@ class Program(abc.ABC):
     def without_closing_softmax(self, output: int) -> Self | None:
         """The program whose ``output`` is what entered its closing (log-)softmax, or None if there is none."""
 
+    @property
+    @abc.abstractmethod
+    def embedding(self) -> "Embedding | None":
+        """The first trained table in which an integer input is looked up; None if there is none."""
+
     @abc.abstractmethod
     def watch(self, params: Mapping[str, Tensor], *inputs: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Evaluate node by node, yielding ``(value name, value)`` for every floating tensor made, in order."""
+
+
+@final
+@dataclass(frozen=True)
+class Embedding:
+    """The first embedding of an integer input, as two programs: one in front of it, one that is given its output.
+
+    Args:
+        weight: Name of the parameter whose rows are looked up.
+        input: Name of the input that says which rows.
+        indices: The program of the same inputs whose only output are the numbers of the rows; negative ones count from
+            the last row backwards.
+        opened: The program with one more input, last: E [..., d] in place of the rows, in their order. In place of the
+            looked-up value stands E + (θ[indices] - θ₀[indices]), θ the given and θ₀ the program's own table. At the
+            own parameters that is E to the last digit, and the derivatives by E and by the table are both there.
+    """
+
+    weight: str
+    input: str
+    indices: Program
+    opened: Program
 
 
 class Runtime(abc.ABC):
@@ -102,8 +134,10 @@ class Lowered:
         program: What we differentiate.
         runtime: What vouches for it.
         dimension_names: What the file calls the sizes of its inputs that may vary, where it calls them anything.
+        batching: How it has to be run on batches, where the file leaves no choice.
     """
 
     program: Program
     runtime: Runtime
     dimension_names: DimensionNames = field(default_factory=dict)
+    batching: Batching | None = None

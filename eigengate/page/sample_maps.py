@@ -36,10 +36,11 @@ def sample_maps(report: StabilityReport) -> tuple[SampleMaps, ...]:
     """The rows of the report's attribution samples, in their order: worst first."""
     samples = report.attribution.samples if report.attribution else ()
     records = {record.index: record for record in report.samples}
-    return tuple(_row(sample, records.get(sample.index)) for sample in samples[:MOST_ROWS] if sample.clean_map)
+    unit = "" if report.model.embedding is None else "; each cell is the norm of one token's vector"
+    return tuple(_row(sample, records.get(sample.index), unit) for sample in samples[:MOST_ROWS] if sample.clean_map)
 
 
-def _row(sample: AttributionSample, record: SampleRecord | None) -> SampleMaps:
+def _row(sample: AttributionSample, record: SampleRecord | None, unit: str) -> SampleMaps:
     difference = tuple(b - a for a, b in zip(sample.clean_map, sample.noisy_map, strict=True))
     maps = [grid(values, sample.shape) for values in (sample.clean_map, sample.noisy_map, difference)]
     inputs = [grid(values, sample.shape) for values in (sample.clean_input, sample.noisy_input)]
@@ -52,7 +53,7 @@ def _row(sample: AttributionSample, record: SampleRecord | None) -> SampleMaps:
         title += f", label {record.label}, predicted {record.predicted}"
     note = (
         f"{sample.method.replace('_', ' ')} at noise {number(sample.noise_size)}: cosine {number(sample.cosine)}; "
-        f"maps from -{number(scale)} (blue) to {number(scale)} (red)"
+        f"maps from -{number(scale)} (blue) to {number(scale)} (red){unit}"
     )
     tiles = tuple(
         Tile(source, caption, f"{caption} of sample {sample.index}", strip=maps[0].height == 1)

@@ -19,7 +19,28 @@ FILES = {
     "m/ümlaut.txt": b"",
     "block": bytes(512),
 }
+
+
+class Pipe(io.BytesIO):
+    """Takes what is written, and cannot go back to correct it."""
+
+    def seek(self, *_):
+        raise io.UnsupportedOperation
+
+
+def piped(stream, **options):
+    """A zip whose sizes stand behind its members, or in fields of 64 bits."""
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in FILES.items():
+            with archive.open(name, "w", **options) as member:
+                member.write(content)
+    return stream.getvalue()
+
+
 ARCHIVES = {
+    "zip, piped": piped(Pipe()),
+    "zip, 64 bits": piped(io.BytesIO(), force_zip64=True),
+    "zip, piped, 64 bits": piped(Pipe(), force_zip64=True),
     "zip, stored": zipped(FILES, zipfile.ZIP_STORED),
     "zip, deflated": zipped(FILES),
     "tar, pax": tarred(FILES, layout=tarfile.PAX_FORMAT),
@@ -161,6 +182,26 @@ def test_archives_of_too_many_members_are_refused(pack, monkeypatch):
 def test_foreign_bytes_in_front_of_an_archive_are_refused():
     with pytest.raises(ModelLoadError, match="begins with 4 foreign bytes"):
         members_of(b"PK\x03\x04" + zipped({"a": b"1"}))
+
+
+def test_foreign_bytes_behind_and_between_are_refused():
+    archive = zipped({"a": b"1", "b": b"2"}, zipfile.ZIP_STORED)
+    with pytest.raises(ModelLoadError, match="3 foreign bytes follow"):
+        members_of(archive + b"abc")
+    start, place = archive.index(b"PK\x01\x02"), archive.rindex(b"PK\x05\x06") + 16
+    apart = archive[:start] + b"abc" + archive[start:place] + struct.pack("<I", start + 3) + archive[place + 4 :]
+    with pytest.raises(ModelLoadError, match="3 bytes that belong to no member"):
+        members_of(apart)
+
+
+@pytest.mark.parametrize(
+    "offset", [6, 8, 14, 18, 22, 30], ids=["flags", "method", "checksum", "packed", "size", "name"]
+)
+def test_members_whose_own_header_contradicts_the_directory_are_refused(offset):
+    archive = bytearray(zipped({"aaaa": b"1"}, zipfile.ZIP_STORED))
+    archive[offset] ^= 1
+    with pytest.raises(ModelLoadError, match="in the directory and another in its own header"):
+        members_of(bytes(archive))
 
 
 def test_overlapping_members_are_refused():

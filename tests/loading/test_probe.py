@@ -2,6 +2,8 @@
 
 import io
 import pickle
+import struct
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -112,6 +114,21 @@ def header(shape):
 def test_what_is_no_plain_numeric_file_is_refused(data, message):
     with pytest.raises(ProbeFormatError, match=message):
         load_probe(data)
+
+
+def test_an_array_never_inflates_past_the_size_it_declares():
+    with io.BytesIO() as stream:
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("x.npy", npy(np.zeros(4 << 20)))
+        liar = bytearray(stream.getvalue())
+    for signature, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        start = liar.index(signature) + offset
+        liar[start : start + 4] = struct.pack("<I", 200)
+    tracemalloc.start()
+    with pytest.raises(ProbeFormatError, match="damaged"):
+        load_probe(bytes(liar))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20  # of the 32 that are packed
+    tracemalloc.stop()
 
 
 def test_a_header_that_promises_more_than_the_file_holds_is_refused_before_allocating():

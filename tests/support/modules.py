@@ -45,6 +45,8 @@ class ModuleProgram(Program):
     def without_closing_softmax(self, output: int) -> None:
         return None
 
+    embedding = None
+
     def watch(self, params: Mapping[str, Tensor], *inputs: Tensor) -> Iterator[tuple[str, Tensor]]:
         yield "y", self(params, *inputs)[0]
 

@@ -58,6 +58,8 @@ class ModuleProgram(Program):
     def without_closing_softmax(self, output: int) -> Self | None:
         return None
 
+    embedding = None
+
     def watch(self, params: Mapping[str, Tensor], *inputs: Tensor) -> Iterator[tuple[str, Tensor]]:
         yield "logits", self(params, *inputs)[0]
 

@@ -7,7 +7,7 @@ was checked. Nothing is ever written to the file system, and archives inside arc
 from eigengate.loading.container.gzip_stream import inflated, is_gzip
 from eigengate.loading.container.member import Content, Member, quoted
 from eigengate.loading.container.tar_archive import is_tar, tar_members
-from eigengate.loading.container.zip_archive import is_zip, zip_members
+from eigengate.loading.container.zip_archive import is_zip, zip_members, zip_names
 
 __all__ = [
     "Content",
@@ -20,6 +20,7 @@ __all__ = [
     "quoted",
     "tar_members",
     "zip_members",
+    "zip_names",
 ]
 
 

@@ -11,6 +11,7 @@ from eigengate.errors import ModelLoadError
 Content = bytes | memoryview
 
 MAX_MEMBERS: Final = 20_000
+MAX_PACKED_BYTES: Final = 4 << 30
 MAX_UNPACKED_BYTES: Final = 4 << 30
 MAX_INFLATION: Final = 100
 """What inflates more than this is taken for a decompression bomb, if it is larger than ``FREE_INFLATION_BYTES``."""
@@ -79,6 +80,14 @@ def check_count(count: int) -> None:
     if count > MAX_MEMBERS:
         raise ModelLoadError(
             f"the archive has more than {MAX_MEMBERS} members", hint="Pack the model and its data files alone."
+        )
+
+
+def check_packed(size: int) -> None:
+    """Refuse archives that are larger than anything we would unpack."""
+    if size > MAX_PACKED_BYTES:
+        raise ModelLoadError(
+            f"the archive has more than {MAX_PACKED_BYTES:,} bytes", hint="Larger models are not audited."
         )
 
 

@@ -12,19 +12,17 @@ from eigengate.loading.container.member import (
     REPACK,
     Content,
     Member,
-    check_count,
     check_inflation,
     checked_members,
     checked_name,
 )
+from eigengate.loading.container.zip_layout import COPY_AGAIN, Directory, check_places, directory_of
 
 _DAMAGE: Final = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError),
     *(ValueError, OverflowError, NotImplementedError, RuntimeError),
 )
-_LOCAL_HEADER: Final = 30  # bytes in front of a member's name
 _ENCRYPTED: Final = 0x1 | 0x40 | 0x2000
-_COPY_AGAIN: Final = "Copy the archive again, whole, or pack the files again."
 
 
 def is_zip(data: bytes) -> bool:
@@ -38,15 +36,29 @@ def zip_members(data: bytes) -> tuple[Member, ...]:
     Raises:
         ModelLoadError: the archive is damaged, ambiguous, hostile, or larger than we unpack.
     """
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(data))
-        entries = archive.infolist()
-    except _DAMAGE as error:
-        raise ModelLoadError(f"the zip archive is damaged: {error}", hint=_COPY_AGAIN) from error
-    check_count(len(entries))
-    _check_places(entries, archive.start_dir)
+    archive, directory = _opened(data)
+    entries = archive.infolist()
     files = [entry for entry in entries if not _is_folder(entry)]
-    return checked_members(_member(archive, entry) for entry in files)
+    members = checked_members(_member(archive, entry) for entry in files)
+    check_places(data, entries, directory)
+    return members
+
+
+def zip_names(data: bytes) -> tuple[str, ...]:
+    """The names in the archive's directory as they stand there, no more than checked for their number.
+
+    Raises:
+        ModelLoadError: the directory is damaged, or longer than we read.
+    """
+    return tuple(_opened(data)[0].namelist())
+
+
+def _opened(data: bytes) -> tuple[zipfile.ZipFile, Directory]:
+    directory = directory_of(data)  # first, since zipfile would read a directory of any length
+    try:
+        return zipfile.ZipFile(io.BytesIO(data)), directory
+    except _DAMAGE as error:
+        raise ModelLoadError(f"the zip archive is damaged: {error}", hint=COPY_AGAIN) from error
 
 
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Member:
@@ -73,9 +85,9 @@ def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, n: int) -> Content:
             if n >= entry.file_size:
                 stream.read(1)  # at its end the checksum is compared
     except _DAMAGE as error:
-        raise ModelLoadError(f"the archive member {entry.filename!r} is damaged: {error}", hint=_COPY_AGAIN) from error
+        raise ModelLoadError(f"the archive member {entry.filename!r} is damaged: {error}", hint=COPY_AGAIN) from error
     if len(content) < min(n, entry.file_size):
-        raise ModelLoadError(f"the archive member {entry.filename!r} is cut short", hint=_COPY_AGAIN)
+        raise ModelLoadError(f"the archive member {entry.filename!r} is cut short", hint=COPY_AGAIN)
     return content
 
 
@@ -86,16 +98,3 @@ def _is_folder(entry: zipfile.ZipInfo) -> bool:
     if entry.file_size:
         raise ModelLoadError(f"the archive folder {entry.filename!r} holds {entry.file_size} bytes", hint=REPACK)
     return True
-
-
-def _check_places(entries: list[zipfile.ZipInfo], end: int) -> None:
-    """Members must lie one behind the other from the first byte on: two readers must not see different archives."""
-    position = 0
-    for entry in sorted(entries, key=lambda entry: entry.header_offset):
-        if position == 0 and entry.header_offset > 0:
-            raise ModelLoadError(f"the archive begins with {entry.header_offset} foreign bytes", hint=_COPY_AGAIN)
-        if entry.header_offset < position:
-            raise ModelLoadError(f"the archive's members overlap at {entry.filename!r}", hint=_COPY_AGAIN)
-        position = entry.header_offset + _LOCAL_HEADER + len(entry.orig_filename) + entry.compress_size
-    if position > end:
-        raise ModelLoadError("the archive's last member reaches into its directory", hint=_COPY_AGAIN)

@@ -1,14 +1,12 @@
 """A torch.export archive: which of its members are read, which are left out, and which end the reading."""
 
-import io
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
 from eigengate.errors import ModelLoadError
-from eigengate.loading.container import Content, Member, zip_members
+from eigengate.loading.container import Content, Member, zip_members, zip_names
 from eigengate.loading.container.member import check_total
 from eigengate.loading.exported.dtypes import DTYPES
 from eigengate.loading.exported.grammar import EXPORT_AGAIN, cleaned
@@ -38,7 +36,6 @@ _REFUSED: Final = {
     "data/constants/opaque_obj_": "a pickled object",
     "data/executorch/": "an ExecuTorch program",
 }
-_UNREADABLE: Final = (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OSError, RuntimeError)
 
 
 @final
@@ -58,9 +55,8 @@ def is_exported(data: bytes) -> bool:
     if not data.startswith(b"PK\x03\x04"):
         return False
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as file:
-            names = file.namelist()
-    except _UNREADABLE:
+        names = zip_names(data)
+    except ModelLoadError:
         return False
     inner = {name.partition("/")[2] for name in names}
     return _MARK in inner or _FLAT_PROGRAM in names

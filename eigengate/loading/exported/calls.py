@@ -9,12 +9,17 @@ import torch
 from torch import Tensor
 
 from eigengate.loading.exported.decomposed import DECOMPOSED
-from eigengate.loading.exported.graph import ATEN, Node
+from eigengate.loading.exported.graph import ATEN, Node, Ref
 from eigengate.loading.exported.refusals import Refusal
 from eigengate.loading.torchscript.allowed import DENIED, refusal
 from eigengate.loading.torchscript.precision import Precision
+from eigengate.loading.torchscript.randomness import is_quiet
 from eigengate.loading.torchscript.rewrites import REWRITES
+from eigengate.loading.torchscript.rewrites.random import DRAWING
 from eigengate.loading.torchscript.scalars import DTYPE_CODES, DTYPES
+
+DRAWS: Final = Ref("random numbers")
+"""Where random numbers come from; no value of a graph has this name."""
 
 _LEFT_OUT: Final = frozenset({"pin_memory", "layout"})
 # They change the shape of their argument, which is another thing than its numbers.
@@ -92,7 +97,8 @@ def operator_of(node: Node) -> Operator:
         raise Refusal(_foreign(node))
     overload = _find(node.target.removeprefix(ATEN))
     reason = refusal(node.operator, overload)
-    if reason is not None and not (_replacement(node.target) and node.operator not in DENIED):
+    replaced = _replacement(node.target) or drawing(node)
+    if reason is not None and not (replaced and node.operator not in DENIED):
         raise Refusal(reason)
     if overload is None:
         raise Refusal("it is not supported")
@@ -129,6 +135,14 @@ def _replacement(target: str) -> Callable[..., Any] | None:
     return next((table[key] for key in keys for table in (DECOMPOSED, REWRITES) if key in table), None)
 
 
+def drawing(node: Node) -> Callable[..., Any] | None:
+    """The function of a node that draws random numbers; None of every other node."""
+    name, _, overload = node.target.removeprefix(ATEN).partition(".")
+    key = f"aten::{name}" if overload == "default" else f"aten::{name}.{overload}"
+    function = DRAWING.get(key)
+    return None if function is None or is_quiet(node.operator, dict(node.arguments)) else function
+
+
 def call_of(node: Node, operator: Operator, precision: Precision) -> Call:
     """The pure function of a node with its arguments; an operator that works in place runs as its functional twin.
 
@@ -141,8 +155,10 @@ def call_of(node: Node, operator: Operator, precision: Precision) -> Call:
     missing = [a.name for a in schema.arguments if a.name not in given and not a.has_default_value()]
     if strangers or missing or len(given) != len(node.arguments):
         raise Refusal(f"its arguments {list(given)} are not those of its schema")
-    replacement = _replacement(node.target)
-    if replacement is not None:
+    replacement, random = _replacement(node.target), drawing(node)
+    if random is not None:
+        call = _call_of_drawing(random, operator, given)
+    elif replacement is not None:
         call = _call_of_replacement(replacement, operator, given, precision)
     else:
         call = _call_of_overload(operator, given, precision)
@@ -160,6 +176,15 @@ def _call_of_replacement(
     return Call(function, (coded[first],), {name: coded[name] for name in rest if name not in _LEFT_OUT})
 
 
+def _call_of_drawing(function: Callable[..., Any], operator: Operator, given: Mapping[str, Any]) -> Call:
+    """With types as the file has them: numbers are drawn in those and converted."""
+    values = {a.name: given.get(a.name, a.default_value) for a in operator.overload._schema.arguments}
+    coded = {name: DTYPE_CODES[value] if isinstance(value, torch.dtype) else value for name, value in values.items()}
+    first, *rest = coded
+    kept = {name: coded[name] for name in rest if name not in _LEFT_OUT}
+    return Call(function, (coded[first],), {**kept, "draws": DRAWS})
+
+
 def _call_of_overload(operator: Operator, given: Mapping[str, Any], precision: Precision) -> Call:
     arguments = operator.overload._schema.arguments
     positional, keywords = [], {}
@@ -170,7 +195,8 @@ def _call_of_overload(operator: Operator, given: Mapping[str, Any], precision: P
             positional.append(value)
         elif argument.name in given and argument.name not in _LEFT_OUT:
             keywords[argument.name] = value
-    function: Callable[..., Any] = _functional(operator)
+    # What calling the overload calls, without a Python frame in between.
+    function: Callable[..., Any] = _functional(operator)._op
     if "device" in {a.name for a in arguments} and not any("Tensor" in str(a.type) for a in arguments):
         function = functools.partial(precision.made, function)
     return Call(function, tuple(positional), keywords)

@@ -4,15 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
+import torch
 from torch import Tensor
 
-from eigengate.loading.exported.calls import Call, Operator, call_of, operator_of
+from eigengate.loading.exported.calls import DRAWS, Call, Operator, call_of, drawing, operator_of
 from eigengate.loading.exported.graph import HIGHER_ORDER, Graph, Node, Ref
 from eigengate.loading.exported.inlining import inlined
 from eigengate.loading.exported.memory import Memory, View
 from eigengate.loading.exported.numbers import ASSERTION, NUMBERS, READS_DATA, WITHOUT_EFFECT, require
 from eigengate.loading.exported.plan import Plan, Step, needed, step
 from eigengate.loading.exported.refusals import Refusal, refused
+from eigengate.loading.torchscript.draws import Draws
 from eigengate.loading.torchscript.precision import Precision
 
 COND: Final = f"{HIGHER_ORDER}cond"
@@ -44,6 +46,8 @@ class Compiled:
     plan: Plan
     reads_data: tuple[str, ...]
     """Labels of the nodes that turn tensor data into numbers or choose a branch by it."""
+    drawing: tuple[str, ...]
+    """Names of the operators that draw random numbers."""
     read: tuple[str, ...]
     """Values of the file that the outputs depend on."""
     written: tuple[str, ...]
@@ -51,7 +55,12 @@ class Compiled:
 
 
 def compiled(
-    graph: Graph, tensors: Tensors, inputs: Sequence[str], outputs: Sequence[Any], precision: Precision
+    graph: Graph,
+    tensors: Tensors,
+    inputs: Sequence[str],
+    outputs: Sequence[Any],
+    precision: Precision,
+    floating: torch.dtype = torch.float32,
 ) -> Compiled:
     """Compile a graph.
 
@@ -61,12 +70,13 @@ def compiled(
         inputs: The names of what the caller gives.
         outputs: What is wanted of it, ``Ref`` or constants.
         precision: Where and in which floating point type it computes.
+        floating: The floating point type of the file.
 
     Raises:
         UnsupportedOperatorError: Some nodes have no pure function; all of them are listed.
         QuantizedModelError: The network is quantised.
     """
-    compiler = _Compiler(precision)
+    compiler = _Compiler(precision, floating)
     result = compiler.compiled(graph, tensors, inputs, outputs)
     if compiler.refused:
         raise refused(compiler.refused)
@@ -75,8 +85,9 @@ def compiled(
 
 @final
 class _Compiler:
-    def __init__(self, precision: Precision, depth: int = 0) -> None:
+    def __init__(self, precision: Precision, floating: torch.dtype, depth: int = 0) -> None:
         self.precision = precision
+        self.floating = floating
         self.depth = depth
         self.template: list[Any] = []
         self.steps: list[Step] = []
@@ -84,6 +95,8 @@ class _Compiler:
         self.refused: list[tuple[Node, str]] = []
         self.reads_data: list[str] = []
         self.lists: dict[tuple[int, ...], int] = {}
+        self.draws = self.slot()
+        self.memory.make(DRAWS.name, self.draws)
 
     def compiled(self, graph: Graph, tensors: Tensors, inputs: Sequence[str], outputs: Sequence[Any]) -> Compiled:
         named: dict[int, str] = {}
@@ -94,7 +107,7 @@ class _Compiler:
         for node in inlined(graph).nodes:
             self._attempt(node)
         results = self._results(outputs)
-        steps = needed(self.steps, results)
+        steps = self._needed(results)
         read = {slot for step in steps for slot in step.reads} | set(results)
         places = {name: slot for slot, name in named.items()}
         given = {places[name] for name in inputs}
@@ -105,13 +118,24 @@ class _Compiler:
             parameters={places[value]: name for value, name in tensors.parameters.items() if places[value] in read},
             inputs=tuple(places[name] for name in inputs),
             outputs=results,
+            randomness=lambda: Draws(self.precision, self.floating),
+            draws=self.draws if self.draws in read else None,
         )
+        drawn = {step.operator for step in steps if self.draws in step.reads}
         return Compiled(
             plan,
             tuple(self.reads_data),
+            drawing=tuple(sorted(drawn)),
             read=tuple(named[slot] for slot in sorted(read & named.keys() - given)),
             written=tuple(named[slot] for slot in sorted(written)),
         )
+
+    def _needed(self, results: tuple[int, ...]) -> tuple[Step, ...]:
+        """The steps that count; random numbers that nobody reads do, for they move the stream of all others."""
+        steps = needed(self.steps, results)
+        if not any(self.draws in step.reads for step in steps):
+            return steps
+        return needed([replace(s, must_run=s.must_run or self.draws in s.reads) for s in self.steps], results)
 
     def _results(self, outputs: Sequence[Any]) -> tuple[int, ...]:
         try:
@@ -150,6 +174,8 @@ class _Compiler:
 
     def _operator(self, node: Node) -> None:
         operator = operator_of(node)
+        if self.depth and drawing(node) is not None:
+            raise Refusal("it draws random numbers inside a branch")
         call = call_of(node, operator, self.precision)
         viewed = operator.viewed
         if operator.changes_first_argument:
@@ -245,7 +271,7 @@ class _Compiler:
     def _inner(self, graph: Graph, operands: int, outputs: int, node: Node) -> Plan:
         if len(graph.inputs) != operands or len(graph.outputs) != outputs:
             raise Refusal("a branch takes or gives something else")
-        compiler = _Compiler(self.precision, self.depth + 1)
+        compiler = _Compiler(self.precision, self.floating, self.depth + 1)
         result = compiler.compiled(graph, Tensors({}, {}), graph.inputs, graph.outputs)
         self.refused += compiler.refused
         self.reads_data += compiler.reads_data

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from eigengate.errors import BudgetExceededError, EigengateError, ModelExecutionError
+from eigengate.loading.torchscript.draws import Draws
 
 Frame = list[Any]
 
@@ -38,6 +39,10 @@ class Plan:
     parameters: Mapping[int, str]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    randomness: Callable[[], Draws] | None = None
+    """Begins the random numbers of one evaluation."""
+    draws: int | None = None
+    """The slot that random numbers come from, if any are drawn."""
 
     def run(self, params: Mapping[str, Tensor], inputs: Sequence[Any]) -> tuple[Any, ...]:
         """All outputs."""
@@ -52,6 +57,8 @@ class Plan:
             frame[slot] = params[name]
         for slot, value in zip(self.inputs, inputs, strict=True):
             frame[slot] = value
+        if self.draws is not None and self.randomness is not None:
+            frame[self.draws] = self.randomness()
         return frame
 
 

@@ -1,7 +1,7 @@
 """A network from a torch.export archive as a pure function of its parameters and inputs."""
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, Self, final
@@ -10,13 +10,17 @@ import torch
 from torch import Tensor
 
 from eigengate.errors import UnsupportedOperatorError
+from eigengate.loading.batching import Batching
 from eigengate.loading.exported.compiler import DROPOUTS, IDENTITIES, Compiled, Tensors, compiled
+from eigengate.loading.exported.embedding import OpenedGraph, opened_graph
 from eigengate.loading.exported.graph import Graph, Node, Ref
 from eigengate.loading.exported.plan import stepwise
 from eigengate.loading.exported.remarks import reading_remark, written_remark
 from eigengate.loading.exported.sizes import Sizes
-from eigengate.loading.program import Program, TensorSpec
+from eigengate.loading.program import Embedding, Program, TensorSpec
 from eigengate.loading.torchscript.precision import Precision
+from eigengate.loading.torchscript.remarks import random_remark
+from eigengate.loading.torchscript.signature import common_type
 
 _SOFTMAXES: Final = frozenset({"aten::softmax", "aten::log_softmax", "aten::_softmax", "aten::_log_softmax"})
 _COPIES: Final = IDENTITIES | {"aten::clone"}
@@ -37,6 +41,7 @@ class Source:
         outputs: Names of the outputs, and what of the graph they are.
         mutated: Names of tensors whose new values the graph gives back.
         notes: What a reader of the report must know.
+        opened: The additional input that takes the place of an embedding's rows, in any size.
     """
 
     graph: Graph
@@ -48,6 +53,31 @@ class Source:
     outputs: tuple[tuple[str, Ref], ...]
     mutated: frozenset[str]
     notes: tuple[str, ...]
+    opened: TensorSpec | None = None
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What the caller gives."""
+        return (*self.sizes.specs(), *((self.opened,) if self.opened else ()))
+
+    def require(self, inputs: Sequence[Tensor]) -> None:
+        """Refuse inputs of sizes for which the program was not exported.
+
+        Raises:
+            ModelExecutionError: Their number is wrong.
+            ShapeMismatchError: Their sizes are.
+        """
+        self.sizes.require(inputs[:-1] if self.opened else inputs)
+
+    def opened_at(self, found: OpenedGraph) -> "Source":
+        """The same of the graph that is opened at an embedding."""
+        table = self.parameters[self.lifted[found.table]]
+        return replace(
+            self,
+            graph=found.opened,
+            constants={**self.constants, found.own: table},
+            opened=TensorSpec(found.given, table.dtype),
+        )
 
     def compiled(self, precision: Precision) -> Compiled:
         """The plan of the graph.
@@ -59,8 +89,9 @@ class Source:
         tensors = Tensors(
             {value: name for value, name in self.lifted.items() if name in self.parameters}, {**self.constants, **held}
         )
-        inputs = [tensor.name for tensor in self.sizes.inputs]
-        return compiled(self.graph, tensors, inputs, [output for _, output in self.outputs], precision)
+        inputs = [spec.name for spec in self.inputs]
+        floating = common_type(self.parameters.values())
+        return compiled(self.graph, tensors, inputs, [output for _, output in self.outputs], precision, floating)
 
 
 @final
@@ -86,7 +117,7 @@ class ExportedProgram(Program):
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        return self._source.sizes.specs()
+        return self._source.inputs
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -97,16 +128,27 @@ class ExportedProgram(Program):
         return tuple(sorted({step.operator for step in self._plan.steps if step.operator.startswith("aten::")}))
 
     @property
+    def drawing(self) -> tuple[str, ...]:
+        """Names of the operators that draw random numbers."""
+        return self._compiled.drawing
+
+    @property
+    def batching(self) -> Batching | None:
+        """How the program has to be run on batches, if there is no choice."""
+        return Batching.of_draws(spec.shape for spec in self.inputs) if self.drawing else None
+
+    @property
     def notes(self) -> tuple[str, ...]:
         reads, written = self._compiled.reads_data, sorted(self._written)
         return (
             *self._source.notes,
+            *([random_remark(self.drawing)] if self.drawing else []),
             *([written_remark(written)] if written else []),
             *([reading_remark(reads)] if reads else []),
         )
 
     def __call__(self, params: Mapping[str, Tensor], *inputs: Tensor) -> tuple[Tensor, ...]:
-        self._source.sizes.require(inputs)
+        self._source.require(inputs)
         return self._plan.run(params, inputs)
 
     def to(self, *, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
@@ -121,8 +163,20 @@ class ExportedProgram(Program):
         outputs[output] = (outputs[output][0], entered)
         return type(self)(replace(self._source, outputs=tuple(outputs)), self._precision)
 
+    @property
+    def embedding(self) -> Embedding | None:
+        source = self._source
+        integers = frozenset(spec.name for spec in source.inputs if not spec.dtype.is_floating_point)
+        trained = {value: name for value, name in source.lifted.items() if name in source.parameters}
+        found = opened_graph(source.graph, integers, trained)
+        if found is None:
+            return None
+        indices = replace(source, graph=found.front, outputs=(("indices", Ref(found.indices)),))
+        programs = (type(self)(each, self._precision) for each in (indices, source.opened_at(found)))
+        return Embedding(trained[found.table], found.input, *programs)
+
     def watch(self, params: Mapping[str, Tensor], *inputs: Tensor) -> Iterator[tuple[str, Tensor]]:
-        self._source.sizes.require(inputs)
+        self._source.require(inputs)
         for label, value in stepwise(self._plan.steps, self._plan.frame(params, inputs)):
             if isinstance(value, Tensor) and value.is_floating_point():
                 yield label, value

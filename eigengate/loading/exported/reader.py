@@ -39,7 +39,8 @@ def read_exported(data: bytes) -> Lowered:
         raise ModelLoadError(
             f"The exported program cannot be lowered: {type(error).__name__}: {error}"[:500], hint=EXPORT_AGAIN
         ) from error
-    return Lowered(program, ExportedRuntime(document, archive), source.sizes.names())
+    runtime = ExportedRuntime(document, archive, is_random=bool(program.drawing))
+    return Lowered(program, runtime, source.sizes.names(), program.batching)
 
 
 def _source(document: Document, archive: Archive) -> Source:

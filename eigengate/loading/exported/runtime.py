@@ -4,26 +4,38 @@ It is given the re-emitted archive, never the uploaded bytes, and it runs the gr
 own reading of the operators' arguments, its own fused kernels, no rewriting.
 """
 
+import contextlib
 import functools
 from collections.abc import Sequence
 from typing import Any, final
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from eigengate.errors import ModelExecutionError
+from eigengate.loading.batching import repeated
 from eigengate.loading.exported.archive import Archive
 from eigengate.loading.exported.document import Document
 from eigengate.loading.exported.reemission import MODEL, reemitted
 from eigengate.loading.program import Runtime
+from eigengate.loading.torchscript.draws import seeded
+from eigengate.loading.torchscript.randomness import draws
 
 
 @final
 class ExportedRuntime(Runtime):
     """A checked program on PyTorch's own loader and interpreter; it is loaded when it is first asked."""
 
-    def __init__(self, document: Document, archive: Archive) -> None:
+    def __init__(self, document: Document, archive: Archive, *, is_random: bool = False) -> None:
+        """
+        Args:
+            document: What the archive says.
+            archive: What it holds.
+            is_random: Whether the program draws random numbers; every sample of a batch then gets those of the first.
+        """
         self._document = document
+        self._is_random = is_random
         self._archive: Archive | None = archive
 
     @property
@@ -31,6 +43,14 @@ class ExportedRuntime(Runtime):
         return f"torch.export interpreter (re-emitted archive), torch {torch.__version__}"
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        n = inputs[0].shape[0] if inputs else 0
+        if self._is_random and n > 1:
+            samples = zip(*(torch.split(tensor, 1) for tensor in inputs), strict=True)
+            alone = [self._outputs(repeated(sample, n)) for sample in samples]
+            return tuple(torch.cat([each[:1] for each in outputs]) for outputs in zip(*alone, strict=True))
+        return self._outputs(inputs)
+
+    def _outputs(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         results, _ = self._run(inputs, frozenset())
         signature = self._document.cleaned["graph_module"]["signature"]["output_specs"]
         kept = [value for value, spec in zip(results, signature, strict=True) if "user_output" in spec]
@@ -44,7 +64,7 @@ class ExportedRuntime(Runtime):
     def _run(self, inputs: Sequence[Tensor], wanted: frozenset[str]) -> tuple[Sequence[Any], dict[str, Tensor]]:
         program = self._program
         watching = _watching(program.graph_module, wanted)
-        with torch.no_grad():
+        with torch.no_grad(), seeded() if self._is_random else contextlib.nullcontext():
             try:
                 results = watching.run(*self._arguments(program, inputs))
             except Exception as error:
@@ -103,4 +123,17 @@ def _watching(module: torch.fx.GraphModule, wanted: frozenset[str]) -> Any:
                 self.seen[n.name] = value.clone()
             return value
 
+        def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+            if _draws(target):  # random numbers are made in the order of memory
+                args, kwargs = tree_map_only(Tensor, lambda operand: operand.contiguous(), (args, kwargs))
+            return super().call_function(target, args, kwargs)
+
     return Watching(module)
+
+
+def _draws(target: Any) -> bool:
+    """Whether an operator draws random numbers and is given the layout that they are made in."""
+    if not isinstance(target, torch._ops.OpOverload):
+        return False
+    name, schema = target._schema.name, target._schema
+    return draws(name, schema.overload_name) and not name.endswith("_")

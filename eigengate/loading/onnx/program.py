@@ -12,6 +12,7 @@ from torch import Tensor
 from eigengate.errors import ModelExecutionError
 from eigengate.loading.onnx.block import Block
 from eigengate.loading.onnx.closing import without_closing_softmax
+from eigengate.loading.onnx.embedding import opened_graph
 from eigengate.loading.onnx.folding import folding_notes
 from eigengate.loading.onnx.fusion import fuse
 from eigengate.loading.onnx.graph import Graph
@@ -20,7 +21,7 @@ from eigengate.loading.onnx.reader import read_graph
 from eigengate.loading.onnx.refusals import refuse_unsupported_nodes
 from eigengate.loading.onnx.roles import Role, parameter_roles, role_notes
 from eigengate.loading.onnx.ties import untie
-from eigengate.loading.program import Program, TensorSpec
+from eigengate.loading.program import Embedding, Program, TensorSpec
 
 
 @final
@@ -103,6 +104,14 @@ class OnnxProgram(Program):
     def without_closing_softmax(self, output: int) -> Self | None:
         graph = without_closing_softmax(self._graph, output)
         return None if graph is None else self._rebuilt(graph, self._placement)
+
+    @property
+    def embedding(self) -> Embedding | None:
+        found = opened_graph(self._graph, self._parameters)
+        if found is None:
+            return None
+        indices, opened = (self._rebuilt(graph, self._placement) for graph in (found.indices, found.opened))
+        return Embedding(found.weight, found.input, indices, opened)
 
     def _arguments(self, params: Mapping[str, Tensor], inputs: tuple[Tensor, ...]) -> list[Tensor]:
         if len(inputs) != len(self._graph.inputs):

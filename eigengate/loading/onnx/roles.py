@@ -7,6 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from eigengate.loading.masks import is_mask
 from eigengate.loading.onnx.declarations import BUFFER, CONSTANT, PARAMETER
 from eigengate.loading.onnx.graph import Graph, Node
 from eigengate.loading.onnx.naming import is_derived, is_invented, sounds_like_buffer, sounds_like_parameter
@@ -22,7 +23,6 @@ _CARRIERS = frozenset(
 )
 _NOWHERE = Place(Role.BUFFER, Evidence.PROOF)
 _LISTED = 8
-_LARGE = 100.0  # what masks add to the scores they switch off is at least as large
 
 
 @final
@@ -159,7 +159,7 @@ def _has_evidence(name: str, value: Tensor, evidence: Evidence, is_literal: bool
         return False
     if evidence is Evidence.GOOD:
         return True
-    if is_literal or not bool(torch.isfinite(value).all()) or _is_mask(value):
+    if is_literal or not bool(torch.isfinite(value).all()) or is_mask(value):
         return False
     has_own_name = not (is_invented(name) or is_derived(name))
     return has_own_name or (evidence is Evidence.FAIR and value.numel() > 1)
@@ -168,15 +168,6 @@ def _has_evidence(name: str, value: Tensor, evidence: Evidence, is_literal: bool
 def _is_layout(name: str, value: Tensor, place: Place) -> bool:
     """Whether this is what exporters make of every linear layer: the transposed weight of a matrix product."""
     return place.evidence is Evidence.GOOD and value.ndim == 2 and (is_derived(name) or is_invented(name))
-
-
-def _is_mask(value: Tensor) -> bool:
-    """Whether the numbers only switch something on and off."""
-    if value.numel() < 2:
-        return False
-    low, high = float(value.min()), float(value.max())
-    takes_two_values = low < high and bool(((value == low) | (value == high)).all())
-    return takes_two_values and high in (0.0, 1.0) and (low in (0.0, -1.0) or low <= -_LARGE)
 
 
 def _is_filler(role: Role, name: str, value: Tensor, graph: Graph) -> bool:

@@ -1,5 +1,6 @@
 """Which operators may run at all: the allow-list of namespaces and the deny-list within them."""
 
+import functools
 from typing import Final
 
 import torch
@@ -27,11 +28,11 @@ DENIED: Final = frozenset(
     for name in [
         "from_file",
         "save",
+        "set",
         "set_",
         "set_data",
-        "resize_",
-        "resize_as_",
-        "resize_as_sparse_",
+        *(f"{name}{suffix}" for name in ("resize", "resize_as", "resize_as_sparse") for suffix in ("", "_")),
+        *(f"{name}{suffix}" for name in ("sparse_resize", "sparse_resize_and_clear") for suffix in ("", "_")),
         "_resize_output_",
         "_resize_output",
         "as_strided",
@@ -53,6 +54,11 @@ DENIED: Final = frozenset(
         "wait",
         "fork",
         "get_gradients",
+        *("owner", "owner_name", "is_owner", "confirmed_by_owner", "to_here", "local_value"),
+        # They take an address for a tensor's content.
+        *("fbgemm_pack_gemm_matrix_fp16", "fbgemm_pack_quantized_matrix", "fbgemm_linear_quantize_weight"),
+        *("fbgemm_linear_fp16_weight", "fbgemm_linear_fp16_weight_fp32_activation"),
+        *("fbgemm_linear_int8_weight", "fbgemm_linear_int8_weight_fp32_activation"),
         "_fw_primal",
         "_make_dual",
     ]
@@ -73,6 +79,7 @@ PRIVATE: Final = frozenset(
         "_native_multi_head_attention",
         "_transformer_encoder_layer_fwd",
         "_nested_tensor_from_mask",
+        "_nested_tensor_from_mask_left_aligned",
         "_pack_padded_sequence",
         "_pad_packed_sequence",
         "_scaled_dot_product_attention_math",
@@ -120,6 +127,78 @@ PRIVATE: Final = frozenset(
     ]
 )
 
+# TorchScript's own nodes that tracing, scripting, freezing and saving leave in a graph; is_cpu and its like as well.
+PRIM: Final = frozenset(
+    f"prim::{name}"
+    for name in [
+        "CallFunction",
+        "CallMethod",
+        "Constant",
+        "ConstantChunk",
+        "CreateObject",
+        "DictConstruct",
+        "EnumName",
+        "EnumValue",
+        "GetAttr",
+        "If",
+        "ListConstruct",
+        "ListUnpack",
+        "Loop",
+        "ModuleContainerIndex",
+        "NumToTensor",
+        "Print",
+        "RaiseException",
+        "SetAttr",
+        "StringIndex",
+        "TupleConstruct",
+        "TupleIndex",
+        "TupleSlice",
+        "TupleUnpack",
+        "Uninitialized",
+        "abs",
+        "data",
+        "device",
+        "dtype",
+        "index",
+        "isinstance",
+        "itemsize",
+        "layout",
+        "max",
+        "min",
+        "name",
+        "nbytes",
+        "rangelist",
+        "requires_grad",
+        "shape",
+        "tolist",
+        "type",
+        "unchecked_cast",
+        "unchecked_unwrap_optional",
+        *(
+            f"is_{kind}"
+            for kind in ("cpu", "cuda", "ipu", "maia", "meta", "mkldnn", "mps", "mtia", "nested", "quantized")
+        ),
+        *(f"is_{kind}" for kind in ("sparse", "sparse_csr", "vulkan", "xla", "xpu")),
+    ]
+)
+
+
+def is_admitted(operator: str) -> bool:
+    """Whether an operator may stand in a model at all, be it in a branch that is never taken or a method never called.
+
+    What is admitted may still have no pure function: ``refusal`` says so of what would run.
+    """
+    namespace, _, name = operator.partition("::")
+    if namespace != "aten" or operator in DENIED or (name.startswith("_") and operator not in PRIVATE):
+        return operator in PRIM
+    return operator in _aten()
+
+
+@functools.cache
+def _aten() -> frozenset[str]:
+    """Qualified names of every operator of TorchScript's standard namespace."""
+    return frozenset(schema.name for schema in torch._C._jit_get_all_schemas() if schema.name.startswith("aten::"))
+
 
 def refusal(operator: str, overload: torch._ops.OpOverload | None = None) -> str | None:
     """Why an operator may not run, or None if it may.
@@ -146,6 +225,5 @@ def refusal(operator: str, overload: torch._ops.OpOverload | None = None) -> str
 
 def supported_operators() -> tuple[str, ...]:
     """Qualified names of every operator that may run in at least one of its overloads, sorted."""
-    names = {schema.name for schema in torch._C._jit_get_all_schemas() if schema.name.startswith("aten::")}
     # An in-place operator runs as its functional form, so that one name stands for both.
-    return tuple(sorted(name for name in names if not name.endswith("_") and refusal(name) is None))
+    return tuple(sorted(name for name in _aten() if not name.endswith("_") and refusal(name) is None))

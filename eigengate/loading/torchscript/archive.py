@@ -3,26 +3,29 @@
 import enum
 import io
 import re
-import stat
 import zipfile
-import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
 from eigengate.errors import ModelLoadError, UnsupportedFormatError
+from eigengate.loading.container import Member, is_gzip, is_tar, is_zip, quoted, tar_members, zip_members, zip_names
 
-MAX_MEMBERS: Final = 20_000
-MAX_INFLATED_BYTES: Final = 4 << 30
-MAX_INFLATION: Final = 100
-"""Above this ratio a member larger than ``FREE_INFLATION_BYTES`` is taken for a decompression bomb."""
-FREE_INFLATION_BYTES: Final = 8 << 20
-
-# What torch.jit.save writes and torch.jit.load needs; everything else (debug pickles, extra files) is left behind.
-_NEEDED = re.compile(
+# What torch.jit.save writes and torch.jit.load needs.
+_NEEDED: Final = re.compile(
     r"version|byteorder|(data|constants)\.pkl|(data|constants)/\d+|code/.+\.py|\.data/(serialization_id|version)"
 )
-_TRACED = re.compile(r"traced_inputs\.pkl")
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, OSError)
+# What else it writes: positions in the source, example inputs, the bytecode of mobile runtimes, files of the user's.
+_LEFT_BEHIND: Final = re.compile(
+    r"code/.+\.debug_pkl|debug_pkl/.+|traced_inputs(\.pkl|/\d+)|bytecode(\.pkl|/\d+)|mobile_debug_handles(\.pkl|/\d+)"
+    r"|callstack_debug_map\.pkl|delegated_backends\.pkl|\.format_version|\.storage_alignment|extra/.+"
+)
+_TRACED: Final = "traced_inputs.pkl"
+_FLAT_PROGRAM: Final = "serialized_exported_program.json"
+_OLDEST_CHECKPOINT: Final = frozenset({"sys_info", "storages", "tensors", "pickle"})
+_OLD_CHECKPOINT: Final = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
+"""How torch.save began before it wrote zip archives: protocol 2, then a ten-byte magic number."""
+_SAVE_AGAIN: Final = "Save the model again with torch.jit.save, and upload that file as it is."
 
 
 @final
@@ -30,6 +33,7 @@ class ArchiveKind(enum.Enum):
     """What the names inside a file say it is."""
 
     TORCHSCRIPT = "TorchScript archive"
+    OLDEST_TORCHSCRIPT = "TorchScript archive of the first versions of PyTorch 1"
     EXPORTED_PROGRAM = "torch.export archive (.pt2)"
     EAGER_CHECKPOINT = "eager PyTorch checkpoint"
     TORCH_PACKAGE = "torch.package archive"
@@ -52,7 +56,12 @@ class Archive:
         try:
             return {name: data.decode("utf-8") for name, data in sources.items()}
         except UnicodeDecodeError as error:
-            raise ModelLoadError(f"TorchScript source is not UTF-8: {error}") from error
+            raise ModelLoadError(f"TorchScript source is not UTF-8: {error}", hint=_SAVE_AGAIN) from error
+
+    def storages(self, folder: str) -> dict[str, bytes]:
+        """The numbers of tensors in a folder, by their keys."""
+        found = {name.removeprefix(f"{folder}/"): data for name, data in self.members.items()}
+        return {key: data for key, data in found.items() if key.isdigit()}
 
     def repacked(self) -> bytes:
         """A canonical archive of exactly the checked members: PyTorch's zip reader never sees the uploaded bytes."""
@@ -65,22 +74,41 @@ class Archive:
 
 def sniff(data: bytes) -> ArchiveKind:
     """Tell the kind of a file from its content alone; nothing is unpickled or executed."""
-    if not data.startswith(b"PK"):
-        pickled = len(data) > 1 and data[0] == 0x80 and data[1] in range(2, 6)
-        return ArchiveKind.BARE_PICKLE if pickled else ArchiveKind.OTHER
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as file:
-            names = {name.partition("/")[2] for name in file.namelist()}
-    except _UNREADABLE:
+    if is_zip(data):
+        try:
+            return _kind(zip_names(data))
+        except ModelLoadError:
+            return ArchiveKind.UNREADABLE_ZIP
+    if data.startswith(b"PK"):
         return ArchiveKind.UNREADABLE_ZIP
-    if ".data/extern_modules" in names:
+    if data.startswith(_OLD_CHECKPOINT) or _is_oldest_checkpoint(data):
+        return ArchiveKind.EAGER_CHECKPOINT
+    pickled = len(data) > 1 and data[0] == 0x80 and data[1] in range(2, 6)
+    return ArchiveKind.BARE_PICKLE if pickled else ArchiveKind.OTHER
+
+
+def _kind(names: tuple[str, ...]) -> ArchiveKind:
+    inner = {name.partition("/")[2] for name in names}
+    if ".data/extern_modules" in inner:
         return ArchiveKind.TORCH_PACKAGE
-    if names & {"archive_format", "serialized_exported_program.json"}:
+    if "archive_format" in inner or _FLAT_PROGRAM in names:
         return ArchiveKind.EXPORTED_PROGRAM
-    has_code = any(name.startswith("code/") for name in names)
-    if "constants.pkl" in names and has_code:
-        return ArchiveKind.TORCHSCRIPT
-    return ArchiveKind.EAGER_CHECKPOINT if "data.pkl" in names else ArchiveKind.OTHER
+    if any(name.startswith("code/") for name in inner):
+        if "constants.pkl" in inner:
+            return ArchiveKind.TORCHSCRIPT
+        if "model.json" in inner:
+            return ArchiveKind.OLDEST_TORCHSCRIPT
+    return ArchiveKind.EAGER_CHECKPOINT if "data.pkl" in inner else ArchiveKind.OTHER
+
+
+def _is_oldest_checkpoint(data: bytes) -> bool:
+    """Whether the bytes are what torch.save wrote before PyTorch 0.2: a tar archive of four files."""
+    if is_gzip(data) or not is_tar(data):
+        return False
+    try:
+        return {member.name for member in tar_members(data)} == _OLDEST_CHECKPOINT
+    except ModelLoadError:
+        return False
 
 
 def is_torchscript(data: bytes) -> bool:
@@ -96,65 +124,41 @@ def open_archive(data: bytes) -> Archive:
         ModelLoadError: The container is damaged, ambiguous or hostile.
     """
     kind = sniff(data)
-    if kind is ArchiveKind.UNREADABLE_ZIP:
-        raise ModelLoadError("The zip archive is damaged or cut short", hint="Upload the file again, whole.")
     if kind is ArchiveKind.OTHER:
         raise UnsupportedFormatError(
             f"Not a TorchScript archive and not a whole ONNX model: the file starts with {data[:8]!r}",
             hint=f"{_EXPORT_HINT} A model cut short on its way must be copied again.",
         )
-    if kind is not ArchiveKind.TORCHSCRIPT:
-        raise UnsupportedFormatError(f"Not a TorchScript archive but: {kind.value}", hint=_HINTS.get(kind))
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as file:
-            entries = file.infolist()
-            _check_entries(entries, len(data))
-            contents = {entry.filename.partition("/")[2]: entry for entry in entries}
-            members = {name: file.read(entry) for name, entry in contents.items() if _NEEDED.fullmatch(name)}
-            traced = {name: file.read(entry) for name, entry in contents.items() if _TRACED.fullmatch(name)}
-    except _UNREADABLE as error:
-        raise ModelLoadError(f"The zip archive cannot be read: {error}") from error
-    return Archive(members, traced.get("traced_inputs.pkl"))
-
-
-def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
-    if len(entries) > MAX_MEMBERS:
-        raise ModelLoadError(f"The archive has {len(entries)} members, more than {MAX_MEMBERS}")
-    names = [entry.filename for entry in entries]
-    if len({name.casefold() for name in names}) != len(names):
-        raise ModelLoadError("The archive has members of the same name")
-    if len({name.partition("/")[0] for name in names}) != 1:
-        raise ModelLoadError("The archive's members do not share one top folder")
-    for entry in entries:
-        _check_entry(entry)
-    if sum(entry.compress_size for entry in entries) > size:
-        raise ModelLoadError("The archive's members overlap")
-    if (total := sum(entry.file_size for entry in entries)) > MAX_INFLATED_BYTES:
-        raise ModelLoadError(f"The archive inflates to {total} bytes, more than {MAX_INFLATED_BYTES}")
-
-
-def _check_entry(entry: zipfile.ZipInfo) -> None:
-    name = entry.filename
-    # zipfile cuts names at NUL; orig_filename is what stands in the file.
-    parts = entry.orig_filename.split("/")
-    if ".." in parts or parts[0] == "" or "\\" in entry.orig_filename or not entry.orig_filename.isprintable():
-        raise ModelLoadError(f"The archive has a member with an unsafe path: {entry.orig_filename!r}")
-    if entry.flag_bits & 0x1:
-        raise ModelLoadError(f"The archive member {name!r} is encrypted")
-    if stat.S_ISLNK(entry.external_attr >> 16):
-        raise ModelLoadError(f"The archive member {name!r} is a symbolic link")
-    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ModelLoadError(f"The archive member {name!r} uses compression method {entry.compress_type}")
-    if entry.file_size > FREE_INFLATION_BYTES and entry.file_size > MAX_INFLATION * max(entry.compress_size, 1):
+    if kind in _HINTS:
+        raise UnsupportedFormatError(f"Not a TorchScript archive but: {kind.value}", hint=_HINTS[kind])
+    members = _inner({member.name: member for member in zip_members(data)})
+    strangers = [name for name in members if not (_NEEDED.fullmatch(name) or _LEFT_BEHIND.fullmatch(name))]
+    if strangers:
         raise ModelLoadError(
-            f"The archive member {name!r} inflates {entry.file_size // max(entry.compress_size, 1)}-fold"
+            f"The archive has members that no TorchScript archive has: {quoted(strangers)}", hint=_SAVE_AGAIN
         )
+    taken = {name: bytes(member.content) for name, member in members.items() if _NEEDED.fullmatch(name)}
+    if taken.get("byteorder", b"little") != b"little":
+        raise ModelLoadError("The archive was written on a big-endian machine", hint="Save it on a little-endian one.")
+    return Archive(taken, bytes(members[_TRACED].content) if _TRACED in members else None)
 
 
-_EXPORT_HINT = "Export the model with torch.jit.trace/torch.jit.script and torch.jit.save, or with torch.onnx.export."
+def _inner(members: Mapping[str, Member]) -> dict[str, Member]:
+    """The members without their top folder, which must be the same for all."""
+    tops = sorted({name.partition("/")[0] for name in members})
+    if len(tops) != 1:
+        raise ModelLoadError(f"The archive's members do not share one top folder: {quoted(tops)}", hint=_SAVE_AGAIN)
+    return {name.partition("/")[2]: member for name, member in members.items()}
+
+
+_EXPORT_HINT: Final = (
+    "Export the model with torch.jit.trace/torch.jit.script and torch.jit.save, with torch.onnx.export, or with "
+    "torch.export.save."
+)
 _HINTS: Final = {
     ArchiveKind.EAGER_CHECKPOINT: f"It holds weights but no computation. {_EXPORT_HINT}",
     ArchiveKind.BARE_PICKLE: f"Pickles execute code when opened and are never read here. {_EXPORT_HINT}",
     ArchiveKind.TORCH_PACKAGE: f"torch.package runs Python code when opened. {_EXPORT_HINT}",
-    ArchiveKind.EXPORTED_PROGRAM: f"torch.export archives are not yet supported. {_EXPORT_HINT}",
+    ArchiveKind.EXPORTED_PROGRAM: "It is read by load_model, which tells the formats apart, not as TorchScript.",
+    ArchiveKind.OLDEST_TORCHSCRIPT: "Load it with a later PyTorch and save it again with torch.jit.save.",
 }

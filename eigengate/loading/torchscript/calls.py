@@ -1,7 +1,7 @@
 """One operator application as a Python call: which function, and how its arguments are prepared."""
 
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from eigengate.loading.torchscript.allowed import DENIED, refusal
+from eigengate.loading.torchscript.arguments import settled
+from eigengate.loading.torchscript.draws import Draws
 from eigengate.loading.torchscript.ir import Network, Node
 from eigengate.loading.torchscript.numbers import ARITHMETIC, READING
 from eigengate.loading.torchscript.precision import Precision
+from eigengate.loading.torchscript.randomness import drawing
 from eigengate.loading.torchscript.rewrites import REWRITES
 from eigengate.loading.torchscript.scalars import INTROSPECTION, MUTATING, PURE, READS_DATA
 
@@ -38,6 +41,10 @@ class Call:
     """The result is a number that stands for a zero-dimensional tensor."""
     reads_data: bool = False
     """It turns tensor data into a Python number."""
+    count: int | None = None
+    """How many of the inputs it takes, if not all; the function holds the rest."""
+    draws: bool = False
+    """It draws random numbers: in front of the node's inputs the function takes where they come from."""
 
 
 def functional(node: Node, network: Network, numbers: Collection[str], precision: Precision) -> Call:
@@ -50,6 +57,9 @@ def functional(node: Node, network: Network, numbers: Collection[str], precision
         raise Refusal(refusal(node.operator) or "it is not supported")
     arguments = node.schema.arguments
     tensors = frozenset(i for i, argument in enumerate(arguments) if "Tensor" in str(argument.type))
+    random = drawing(node, network.known)
+    if random is not None:
+        return Call(_drawing(random, node), tensors & _numeric(node, network, numbers), draws=True)
     on_numbers = _on_numbers(node, network, numbers, tensors)
     if on_numbers is not None:
         return on_numbers
@@ -61,7 +71,18 @@ def functional(node: Node, network: Network, numbers: Collection[str], precision
         promoted = tensors & _numeric(node, network, numbers)
         return Call(INTROSPECTION[node.operator], promoted, reads_data=node.operator in READS_DATA)
     promoted = tensors & _numeric(node, network, numbers)
-    return Call(_tensor_function(node, precision, bool(tensors)), promoted, reads_data=node.operator in READS_DATA)
+    function, count = _tensor_function(node, network.known, precision, bool(tensors))
+    return Call(function, promoted, reads_data=node.operator in READS_DATA, count=count)
+
+
+def _drawing(function: Callable[..., Any], node: Node) -> Callable[..., Any]:
+    assert node.schema is not None
+    _, *names = [argument.name for argument in node.schema.arguments]
+
+    def call(draws: Draws, first: Any, *rest: Any) -> Any:
+        return function(first, draws=draws, **dict(zip(names, rest, strict=True)))
+
+    return call
 
 
 def _giving_back(change: Callable[..., Any]) -> Callable[..., Any]:
@@ -120,20 +141,27 @@ def _by_name(
     return call
 
 
-def _tensor_function(node: Node, precision: Precision, takes_tensors: bool) -> Callable[..., Any]:
+def _tensor_function(
+    node: Node, known: Mapping[str, Any], precision: Precision, takes_tensors: bool
+) -> tuple[Callable[..., Any], int | None]:
+    """The function and how many of the node's inputs it takes, if not all."""
     assert node.schema is not None
     name = node.operator.removesuffix("_") if node.changes_first_input else node.operator
     rewrite = _rewrite(node, name)
     names = [argument.name for argument in node.schema.arguments]
     positional = sum(not argument.kwarg_only for argument in node.schema.arguments)
-    function = rewrite or _overload_of(node, name)
+    function, count = rewrite or _overload_of(node, name), None
     if not takes_tensors and "device" in names:
         function = functools.partial(precision.made, function)
-    if rewrite is not None:
+    arguments = None if rewrite is not None else settled(node, known, _prepared(precision), _SPECIAL)
+    if arguments is not None:
+        count = arguments.count
+        function = functools.partial(function, **arguments.keywords) if arguments.keywords else function
+    elif rewrite is not None:
         function = _by_name(function, names, 1, _prepared(precision))
     elif positional < len(names) or not _SPECIAL.isdisjoint(names):
         function = _by_name(function, names, positional, _prepared(precision))
-    return _keeping_dtype(function) if node.changes_first_input else function
+    return (_keeping_dtype(function) if node.changes_first_input else function), count
 
 
 def _rewrite(node: Node, name: str) -> Callable[..., Any] | None:
@@ -145,13 +173,16 @@ def _rewrite(node: Node, name: str) -> Callable[..., Any] | None:
 def _overload_of(node: Node, name: str) -> Callable[..., Any]:
     """The dispatcher's entry; for an in-place operator that of its functional twin."""
     assert node.schema is not None
-    own, twin = (_find(operator, node.schema.overload_name) for operator in (node.operator, name))
+    pure = _WHATEVER_THE_STRIDES.get(node.overload, name)
+    own, twin = (_find(operator, node.schema.overload_name) for operator in (node.operator, pure))
     reason = refusal(node.operator, own or twin)
     if reason is not None:
         raise Refusal(reason)
     if twin is None:
         raise Refusal("it is not supported")
-    return twin
+    # What calling the overload calls, without a Python frame in between.
+    function: Callable[..., Any] = twin._op
+    return function
 
 
 def _find(operator: str, overload: str) -> torch._ops.OpOverload | None:
@@ -160,7 +191,13 @@ def _find(operator: str, overload: str) -> torch._ops.OpOverload | None:
     return getattr(packet, overload or "default", None)
 
 
-_SPECIAL: Final = frozenset({"dtype", "device", "pin_memory"})
+# Whether a view exists depends on the strides that a kernel gave its result; ours may give it others.
+_WHATEVER_THE_STRIDES: Final[Mapping[str, str]] = {
+    "aten::view": "aten::reshape",
+    "aten::_unsafe_view": "aten::reshape",
+    "aten::view_as": "aten::reshape_as",
+}
+_SPECIAL: Final[frozenset[str]] = frozenset({"dtype", "device", "pin_memory"})
 
 
 def _prepared(precision: Precision) -> Callable[[str, Any], Any]:

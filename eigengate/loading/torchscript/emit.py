@@ -9,12 +9,16 @@ from eigengate.errors import ModelExecutionError, QuantizedModelError, Unsupport
 from eigengate.loading.torchscript.aliasing import analyse
 from eigengate.loading.torchscript.allowed import QUANTIZED_NAMESPACES, QUANTIZING_OPERATORS
 from eigengate.loading.torchscript.calls import Call, Refusal, functional
+from eigengate.loading.torchscript.draws import Draws
 from eigengate.loading.torchscript.ir import Block, Network, Node
 from eigengate.loading.torchscript.kinds import is_of_type
 from eigengate.loading.torchscript.plan import Frame, Plan, Step, execute, with_frees
 from eigengate.loading.torchscript.precision import Precision
 from eigengate.loading.torchscript.signature import Output
 from eigengate.loading.torchscript.views import WRITE_BACK
+
+# The name of where random numbers come from, which no value of a graph has.
+_DRAWS: Final = "random numbers"
 
 
 def emit(network: Network, outputs: Sequence[Output], precision: Precision) -> Plan:
@@ -46,6 +50,8 @@ def emit(network: Network, outputs: Sequence[Output], precision: Precision) -> P
             if name in emitter.slots and _is_container(network.state[name])
         ),
         reads_data=tuple(emitter.reads_data),
+        draws=emitter.slots.get(_DRAWS),
+        randomness=lambda: Draws(precision, network.floating),
     )
 
 
@@ -142,8 +148,10 @@ class _Emitter:
         steps: list[Step] = []
         sources = [
             self.slot(name) if index not in call.tensors else self.tensor_slot(name, steps)
-            for index, name in enumerate(node.inputs)
+            for index, name in enumerate(node.inputs[: call.count])
         ]
+        if call.draws:
+            sources = [self.slot(_DRAWS), *sources]
         steps.append(self._step(node, sources, call.function))
         return [*steps, *(self._write_back(view) for view in self.aliasing.bases.get(id(node), ()))]
 
@@ -152,7 +160,7 @@ class _Emitter:
 
     def _step(self, node: Node, sources: Sequence[int], function: Callable[..., Any]) -> Step:
         targets = [self.slot(name) for name in node.outputs]
-        refilled = set(targets) & {self.slots[name] for name in node.inputs}
+        refilled = set(targets) & {self.slots[name] for name in node.inputs if name in self.slots}
         made = tuple(slot for slot in targets if slot not in refilled)
         if len(targets) == 1:
             run = _single(function, tuple(sources), targets[0])
@@ -290,8 +298,28 @@ def _outer_reads(steps: Sequence[Step], results: Sequence[int]) -> set[int]:
 
 
 def _single(function: Callable[..., Any], sources: tuple[int, ...], target: int) -> Callable[[Frame], None]:
+    # The frequent numbers of arguments are written out, because each is run so often.
+    if len(sources) == 1:
+        return _of_one(function, *sources, target)
+    if len(sources) == 2:
+        return _of_two(function, *sources, target)
+
     def run(frame: Frame) -> None:
         frame[target] = function(*[frame[slot] for slot in sources])
+
+    return run
+
+
+def _of_one(function: Callable[..., Any], source: int, target: int) -> Callable[[Frame], None]:
+    def run(frame: Frame) -> None:
+        frame[target] = function(frame[source])
+
+    return run
+
+
+def _of_two(function: Callable[..., Any], first: int, second: int, target: int) -> Callable[[Frame], None]:
+    def run(frame: Frame) -> None:
+        frame[target] = function(frame[first], frame[second])
 
     return run
 

@@ -69,6 +69,8 @@ class Network:
     """TorchScript type kind by value name, e.g. ``TensorType``."""
     result: Any = None
     """TorchScript type of what the network returns."""
+    floating: torch.dtype = torch.float32
+    """The floating point type of its tensors."""
     known: dict[str, Any] = field(default_factory=dict)
     """Values that no input can change, tensors apart."""
     parameters: dict[str, str] = field(default_factory=dict)

@@ -15,7 +15,9 @@ from eigengate.loading.torchscript.local_lists import LocalLists
 from eigengate.loading.torchscript.merging import Merged, merge
 from eigengate.loading.torchscript.mutability import mutability
 from eigengate.loading.torchscript.pruning import prune
-from eigengate.loading.torchscript.torch_graph import identity, label, parse_schema
+from eigengate.loading.torchscript.randomness import drawing, drawing_operators
+from eigengate.loading.torchscript.silencing import SPEECH
+from eigengate.loading.torchscript.torch_graph import identity, label, living_graph, parse_schema
 
 MAX_NESTING: Final = 60
 _RENAMES: Final = frozenset({"prim::unchecked_cast", "prim::data", "aten::detach", "aten::detach_", "aten::alias"})
@@ -29,10 +31,19 @@ _SCHEMA = re.compile(r"^(\w+::\w+)")
 
 def lift(module: torch.jit.ScriptModule) -> Network:
     """Lift a module's ``forward``; its tensors stay shared with the module."""
-    graph = module.inlined_graph
+    network = _lifted(module, module.inlined_graph)
+    prune(network)
+    if not drawing_operators(network):
+        return network
+    # Random numbers that nobody reads move the stream that all others come from.
+    whole = _lifted(module, living_graph(module))
+    prune(whole, lambda node: drawing(node, whole.known) is not None)
+    return whole
+
+
+def _lifted(module: torch.jit.ScriptModule, graph: torch._C.Graph) -> Network:
     lifter = _Lifter(module, graph)
     lifter.network.body = lifter.forward()
-    prune(lifter.network)
     return lifter.network
 
 
@@ -244,6 +255,10 @@ class _Lifter:
         self._rename(node.output(), self._name(next(node.inputs())))
         return []
 
+    def speech(self, node: Any, _: int) -> list[Node]:
+        self.network.vanished.add(node.kind())
+        return []
+
     def dropout(self, node: Any, _: int) -> list[Node]:
         """Dropout outside training is the identity, and returns the very tensor it was given."""
         source, _probability, training = (self._name(value) for value in node.inputs())
@@ -352,6 +367,7 @@ _HANDLERS: Final[Mapping[str, Callable[[_Lifter, Any, int], list[Node]]]] = {
     "prim::TupleSlice": _Lifter.slice_tuple,
     "prim::isinstance": _Lifter.is_instance,
     "prim::Uninitialized": _Lifter.uninitialized,
+    **dict.fromkeys(SPEECH, _Lifter.speech),
     **dict.fromkeys(_RENAMES, _Lifter.same_value),
     **dict.fromkeys(_DROPOUTS, _Lifter.dropout),
 }

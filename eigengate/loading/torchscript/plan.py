@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from eigengate.errors import BudgetExceededError, EigengateError, ModelExecutionError
+from eigengate.loading.torchscript.draws import Draws
 
 Frame = list[Any]
 
@@ -43,6 +44,10 @@ class Plan:
     """Slots whose lists and dictionaries each call needs for itself."""
     reads_data: tuple[str, ...]
     """Labels of the steps that turn tensor data into Python numbers."""
+    randomness: Callable[[], Draws]
+    """Begins the random numbers of one evaluation."""
+    draws: int | None = None
+    """The slot that random numbers come from, if any are drawn."""
 
     def frame(self, params: Any, inputs: Sequence[Tensor]) -> Frame:
         """The slots as a call finds them."""
@@ -53,6 +58,8 @@ class Plan:
             frame[slot] = tensor
         for slot in self.fresh:
             frame[slot] = _own(frame[slot])
+        if self.draws is not None:
+            frame[self.draws] = self.randomness()
         return frame
 
     def results(self, frame: Frame) -> tuple[Tensor, ...]:

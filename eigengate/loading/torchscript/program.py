@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 
 from eigengate.errors import ModelExecutionError
-from eigengate.loading.program import Program, TensorSpec
+from eigengate.loading.batching import Batching
+from eigengate.loading.program import Embedding, Program, TensorSpec
+from eigengate.loading.torchscript.embedding import opened_network
 from eigengate.loading.torchscript.emit import emit
 from eigengate.loading.torchscript.ir import Network, Node
 from eigengate.loading.torchscript.plan import Plan, execute, stepwise
 from eigengate.loading.torchscript.precision import Precision
-from eigengate.loading.torchscript.remarks import batch_remark, reading_remark
+from eigengate.loading.torchscript.randomness import drawing_operators
+from eigengate.loading.torchscript.remarks import batch_remark, random_remark, reading_remark
 from eigengate.loading.torchscript.signature import Output
 
 _SOFTMAXES: Final = frozenset({"aten::softmax", "aten::log_softmax", "aten::_softmax", "aten::_log_softmax"})
@@ -74,6 +77,16 @@ class TorchScriptProgram(Program):
         """Whether the original module changes itself when it runs; this function never does."""
         return bool(self._source.changed)
 
+    @functools.cached_property
+    def drawing(self) -> tuple[str, ...]:
+        """Names of the operators that draw random numbers."""
+        return drawing_operators(self._source.network)
+
+    @property
+    def batching(self) -> Batching | None:
+        """How the program has to be run on batches, if there is no choice."""
+        return Batching.of_draws(spec.shape for spec in self.inputs) if self.drawing else None
+
     @property
     def network(self) -> Network:
         """The lifted graph."""
@@ -87,7 +100,12 @@ class TorchScriptProgram(Program):
     @property
     def notes(self) -> tuple[str, ...]:
         batch, reads = batch_remark(self._source.inputs, self._source.batch), self._plan.reads_data
-        return (*self._source.notes, *([batch] if batch else []), *([reading_remark(reads)] if reads else []))
+        return (
+            *self._source.notes,
+            *([random_remark(self.drawing)] if self.drawing else []),
+            *([batch] if batch else []),
+            *([reading_remark(reads)] if reads else []),
+        )
 
     def __call__(self, params: Mapping[str, Tensor], *inputs: Tensor) -> tuple[Tensor, ...]:
         self._check_arity(inputs)
@@ -114,6 +132,20 @@ class TorchScriptProgram(Program):
         outputs = list(self._source.outputs)
         outputs[output] = replace(outputs[output], name=closing.inputs[0], path=())
         return type(self)(replace(self._source, outputs=tuple(outputs)), self._precision)
+
+    @property
+    def embedding(self) -> Embedding | None:
+        source = self._source
+        values = zip(source.network.body.parameters, source.inputs, strict=True)
+        integers = {value: spec.name for value, spec in values if not spec.dtype.is_floating_point}
+        found = opened_network(source.network, integers, source.parameters)
+        if found is None:
+            return None
+        indices = replace(source, network=found.front, outputs=(Output("indices", found.indices),))
+        table = TensorSpec(found.name, source.parameters[found.weight].dtype)
+        opened = replace(source, network=found.opened, inputs=(*source.inputs, table))
+        programs = (type(self)(each, self._precision) for each in (indices, opened))
+        return Embedding(found.weight, found.input, *programs)
 
     def watch(self, params: Mapping[str, Tensor], *inputs: Tensor) -> Iterator[tuple[str, Tensor]]:
         self._check_arity(inputs)

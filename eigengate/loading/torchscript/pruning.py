@@ -1,16 +1,22 @@
 """Nodes whose values nobody reads are left out: they cost time, and an unsupported one must not refuse the network."""
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, final
 
 from eigengate.loading.torchscript.ir import Block, Network, Node
 
 _EFFECTS: Final = frozenset({"prim::RaiseException", "prim::Print", "state::set"})
 
 
-def prune(network: Network) -> None:
-    """Remove, in place, every node without an effect whose outputs no node reads and that are no part of the result."""
-    _prune(network.body, set(_parts(network, network.body.returns)), frozenset(network.local))
+def prune(network: Network, acts: Callable[[Node], bool] = lambda _: False) -> None:
+    """Remove, in place, every node without an effect whose outputs no node reads and that are no part of the result.
+
+    Args:
+        network: The network.
+        acts: Which nodes have an effect beside those that write or raise.
+    """
+    _Pruning(frozenset(network.local), acts).prune(network.body, set(_parts(network, network.body.returns)))
 
 
 def _parts(network: Network, names: list[str]) -> Iterator[str]:
@@ -21,22 +27,35 @@ def _parts(network: Network, names: list[str]) -> Iterator[str]:
         yield from _parts(network, list(network.dictionaries.get(name, {}).values()))
 
 
-def _prune(block: Block, alive: set[str], local: frozenset[str]) -> set[str]:
-    """Prune one block, given the names read after it; returns the names it reads itself, those made inside included."""
-    read: set[str] = set()
-    kept: list[Node] = []
-    for node in reversed(block.nodes):
-        wanted = alive | read
-        if wanted.isdisjoint(node.outputs) and not _has_effect(node, local):
-            continue
-        if node.operator == "prim::If":
-            _narrow(node, wanted)
-        for inner in node.blocks:
-            read |= _prune(inner, wanted | set(inner.returns), local) | set(inner.returns)
-        read |= set(node.inputs)
-        kept.append(node)
-    block.nodes = kept[::-1]
-    return read
+@final
+@dataclass(frozen=True)
+class _Pruning:
+    local: frozenset[str]
+    acts: Callable[[Node], bool]
+
+    def prune(self, block: Block, alive: set[str]) -> set[str]:
+        """Prune one block, given the names read after it; returns the names it reads itself, those inside included."""
+        read: set[str] = set()
+        kept: list[Node] = []
+        for node in reversed(block.nodes):
+            wanted = alive | read
+            if wanted.isdisjoint(node.outputs) and not self._has_effect(node):
+                continue
+            if node.operator == "prim::If":
+                _narrow(node, wanted)
+            for inner in node.blocks:
+                read |= self.prune(inner, wanted | set(inner.returns)) | set(inner.returns)
+            read |= set(node.inputs)
+            kept.append(node)
+        block.nodes = kept[::-1]
+        return read
+
+    def _has_effect(self, node: Node) -> bool:
+        """Whether a node acts on more than its outputs; what a list nobody else holds goes through is no effect."""
+        changes = node.changes_first_input and node.inputs[0] not in self.local
+        if node.operator in _EFFECTS or changes or self.acts(node):
+            return True
+        return any(self._has_effect(inner) for block in node.blocks for inner in block.nodes)
 
 
 def _narrow(node: Node, wanted: set[str]) -> None:
@@ -45,10 +64,3 @@ def _narrow(node: Node, wanted: set[str]) -> None:
     node.outputs = [node.outputs[place] for place in places]
     for block in node.blocks:
         block.returns = [block.returns[place] for place in places]
-
-
-def _has_effect(node: Node, local: frozenset[str]) -> bool:
-    """Whether a node acts on more than its outputs; what a list nobody else holds goes through is not an effect."""
-    if node.operator in _EFFECTS or (node.changes_first_input and node.inputs[0] not in local):
-        return True
-    return any(_has_effect(inner, local) for block in node.blocks for inner in block.nodes)

@@ -16,10 +16,11 @@ from eigengate.loading.torchscript.rebatching import opened
 from eigengate.loading.torchscript.remarks import remarks_of
 from eigengate.loading.torchscript.roles import trainable_constants
 from eigengate.loading.torchscript.runtime import TorchScriptRuntime
-from eigengate.loading.torchscript.signature import inputs_of, outputs_of
+from eigengate.loading.torchscript.signature import common_type, inputs_of, outputs_of
+from eigengate.loading.torchscript.silencing import silence
 from eigengate.loading.torchscript.state import changed_state
 from eigengate.loading.torchscript.undoing import undo
-from eigengate.loading.torchscript.vet import vet
+from eigengate.loading.torchscript.vet import vet, vet_graphs
 
 
 def read_torchscript(data: bytes) -> Lowered:
@@ -34,6 +35,7 @@ def read_torchscript(data: bytes) -> Lowered:
     archive = open_archive(data)
     vet(archive)
     module = _load(archive.repacked())
+    vet_graphs(module)
     try:
         program = lower(module, archive.traced_inputs)
     except EigengateError:
@@ -41,13 +43,15 @@ def read_torchscript(data: bytes) -> Lowered:
     except Exception as error:
         raise ModelLoadError(f"The TorchScript graph cannot be lowered: {type(error).__name__}: {error}") from error
     taken = copy.deepcopy if program.is_stateful else _itself
-    return Lowered(program, TorchScriptRuntime(module, taken, program.original_batch))
+    runtime = TorchScriptRuntime(module, taken, program.original_batch, is_random=bool(program.drawing))
+    return Lowered(program, runtime, batching=program.batching)
 
 
 def lower(module: torch.jit.ScriptModule, traced_inputs: bytes | None = None) -> TorchScriptProgram:
     """Lower a loaded module in evaluation mode; ``traced_inputs`` is the archive's record of its example inputs."""
     undone = undo(module)
     network = lift(module)
+    silence(module)
     parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}
     # torch.jit.freeze removes the attribute that every other module has.
     frozen = not module._c.hasattr("training")
@@ -56,6 +60,7 @@ def lower(module: torch.jit.ScriptModule, traced_inputs: bytes | None = None) ->
             network.parameters[value] = name
             parameters[name] = tensor
             del network.buffers[value]
+    network.floating = common_type(parameters.values())
     names = [argument.name for argument in module._c._get_method("forward").schema.arguments[1:]]
     changed = changed_state(network)
     source = Source(

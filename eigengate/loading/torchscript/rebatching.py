@@ -39,12 +39,13 @@ _GUESSES: Final[Sequence[Means]] = (
 def opened(program: TorchScriptProgram) -> TorchScriptProgram:
     """The program with what its trace has fixed opened as far as it goes, given the sizes it was traced with.
 
-    A batch of one sample is left alone: ones mean too many things, and one by one is how such a program runs anyway.
+    A batch of one sample is left alone: ones mean too many things, and one by one is how such a program runs anyway. So
+    does one that draws random numbers.
     """
     specs = open_sizes(program)
     sizes = {spec.shape[0] if spec.shape else None for spec in specs}
     batch = sizes.pop() if len(sizes) == 1 else None
-    if batch is None or batch < 2:
+    if batch is None or batch < 2 or program.drawing:
         return program.with_inputs(specs)
     for means in _GUESSES:
         candidate = program.rebatched(_Rewriting(program.network, batch, means).network, batch)

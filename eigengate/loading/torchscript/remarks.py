@@ -1,19 +1,23 @@
 """What a reader of the report must know about how a TorchScript network was read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from eigengate.loading.program import TensorSpec
+from eigengate.loading.torchscript.draws import SEED
 from eigengate.loading.torchscript.ir import Network
+from eigengate.loading.torchscript.silencing import SPEECH
 
 STATEFUL = "stateful_model"
 """How the remark on a network that changes itself begins."""
 
 FROZEN = (
     "The module was frozen: its parameters had become constants. Floating point constants in weight positions are "
-    "analysed as parameters, named after their operators; batch normalisation may be folded into convolutions and "
-    "equal tensors merged, so parameter-space quantities are not those of the module before freezing."
+    "analysed as parameters, buffers among them, and named after their operators; batch normalisation may be folded "
+    "into convolutions and equal tensors merged, so parameter-space quantities are not those of the module "
+    "before freezing."
 )
 DETACHED = "detach() is taken as the identity: derivatives are those of the function the network computes."
+SPEECH_LEFT_OUT = "The model prints or warns when it runs: left out, since it says nothing about the function."
 PADDING = (
     "The padding rows of embeddings count as parameters: the function depends on them, though training would not "
     "change them."
@@ -31,6 +35,8 @@ def remarks_of(network: Network, *, frozen: bool, changed: tuple[str, ...], undo
         yield FROZEN
     if {"aten::detach", "aten::detach_"} & network.vanished:
         yield DETACHED
+    if SPEECH & network.vanished:
+        yield SPEECH_LEFT_OUT
     if any(
         node.operator == "aten::embedding" and network.known.get(node.inputs[2], -1) >= 0 for node in network.walk()
     ):
@@ -55,6 +61,14 @@ def reading_remark(labels: tuple[str, ...]) -> str:
     return (
         f"{len(labels)} node(s) read tensor data into numbers, e.g. {labels[0]}: the path through the network depends "
         "on the input, and samples cannot be evaluated together."
+    )
+
+
+def random_remark(operators: Sequence[str]) -> str:
+    """The remark on a network that is not a function until its random numbers are fixed."""
+    return (
+        f"The network draws random numbers ({', '.join(operators)}): every sample gets the same draws, from seed "
+        f"{SEED}. What is measured holds for these draws."
     )
 
 

@@ -6,7 +6,9 @@ from typing import Final
 
 from torch import Tensor
 
+from eigengate.loading.masks import is_mask
 from eigengate.loading.torchscript.ir import Network, Node
+from eigengate.loading.torchscript.origins import constant_origins
 
 _LAYER_ARGUMENTS: Final = ("weight", "bias", "params", "w_ih", "w_hh", "b_ih", "b_hh")
 """An argument whose name contains one of these belongs to a layer: ``weight``, ``qkv_bias``, ``norm_weight_1`` …"""
@@ -34,14 +36,15 @@ _OPERAND_OPERATORS: Final = frozenset(
 
 
 def trainable_constants(network: Network) -> dict[str, tuple[str, Tensor]]:
-    """Constants in weight positions by value name, each with the parameter name it is given.
+    """Constants that reach a weight position by value name, each with the parameter name it is given.
 
     Names read ``conv2d_0.weight``: operator, its how-manieth such operator, argument.
     """
     found: dict[str, tuple[str, Tensor]] = {}
     counts: Counter[str] = Counter()
+    origins = constant_origins(network)
     for node in network.walk():
-        roles = dict(_roles(node, network))
+        roles = dict(_roles(node, network, origins))
         if not roles:
             continue
         layer = node.operator.partition("::")[2].strip("_")
@@ -53,25 +56,23 @@ def trainable_constants(network: Network) -> dict[str, tuple[str, Tensor]]:
     return found
 
 
-def _roles(node: Node, network: Network) -> Iterator[tuple[str, str]]:
+def _roles(node: Node, network: Network, origins: Mapping[str, frozenset[str]]) -> Iterator[tuple[str, str]]:
     if node.schema is None:
         return
     for name, argument in zip(node.inputs, node.schema.arguments, strict=False):
         is_layers = any(part in argument.name for part in _LAYER_ARGUMENTS)
         if not is_layers and node.operator not in _OPERAND_OPERATORS:
             continue
-        elements = network.tuples.get(name)
-        if elements is None:
-            if _is_candidate(name, network.buffers):
-                yield name, argument.name
-            continue
-        for index, element in enumerate(elements):
-            if _is_candidate(element, network.buffers):
-                yield element, f"{argument.name}_{index}"
+        elements = network.tuples.get(name, [name])
+        reached = [
+            origin
+            for element in elements
+            for origin in sorted(origins.get(element, ()))
+            if _is_candidate(network.buffers[origin][1]) and (is_layers or not is_mask(network.buffers[origin][1]))
+        ]
+        several = name in network.tuples or len(reached) > 1
+        yield from ((origin, f"{argument.name}_{k}" if several else argument.name) for k, origin in enumerate(reached))
 
 
-def _is_candidate(name: str, buffers: Mapping[str, tuple[str, Tensor]]) -> bool:
-    if name not in buffers:
-        return False
-    tensor = buffers[name][1]
+def _is_candidate(tensor: Tensor) -> bool:
     return tensor.is_floating_point() and tensor.dim() > 0

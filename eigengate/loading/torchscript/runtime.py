@@ -1,16 +1,20 @@
 """The original TorchScript executor, optimisation off: the witness our lowering is compared with."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, final
+from typing import Any, Final, final
 
 import torch
 from torch import Tensor
 
 from eigengate.errors import ModelExecutionError
+from eigengate.loading.batching import repeated
 from eigengate.loading.functional_model import filled_up
 from eigengate.loading.program import Runtime
-from eigengate.loading.torchscript.torch_graph import label, walk
+from eigengate.loading.torchscript.draws import seeded
+from eigengate.loading.torchscript.randomness import draws
+from eigengate.loading.torchscript.torch_graph import label, living_graph, parse_schema, walk
 
 
 @contextlib.contextmanager
@@ -43,16 +47,20 @@ class TorchScriptRuntime(Runtime):
         module: torch.jit.ScriptModule,
         taken: Callable[[torch.jit.ScriptModule], torch.jit.ScriptModule],
         batch: int | None = None,
+        *,
+        is_random: bool = False,
     ) -> None:
         """
         Args:
             module: The module in evaluation mode.
             taken: Gives the module that one call runs: itself, or a copy where running it changes it.
             batch: The only number of samples it takes at once, if it is so; the last sample then fills up batches.
+            is_random: Whether it draws random numbers; every sample of a batch then gets those of the first.
         """
         self._module = module
         self._taken = taken
         self._batch = batch
+        self._is_random = is_random
         # Some networks take another path while gradients are recorded, and that path is the one we differentiate.
         self._asks_for_gradients = any(node.kind() == "aten::is_grad_enabled" for node in walk(module.inlined_graph))
         if self._asks_for_gradients:
@@ -64,18 +72,27 @@ class TorchScriptRuntime(Runtime):
         return f"TorchScript interpreter, torch {torch.__version__}"
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        n = inputs[0].shape[0] if inputs else 0
+        if self._is_random and n > 1:
+            samples = zip(*(torch.split(tensor, 1) for tensor in inputs), strict=True)
+            alone = [self._outputs(repeated(sample, n)) for sample in samples]
+            return tuple(torch.cat([each[:1] for each in outputs]) for outputs in zip(*alone, strict=True))
         if self._batch is None:
             return self._outputs(inputs)
-        n = inputs[0].shape[0]
         filled = [filled_up(tensor, self._batch) for tensor in inputs]
         batches = zip(*(torch.split(tensor, self._batch) for tensor in filled), strict=True)
         return tuple(torch.cat(parts)[:n] for parts in zip(*map(self._outputs, batches), strict=True))
 
     def _outputs(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return tuple(tensor.detach() for tensor in _flatten(self._run(self._taken(self._module), inputs)))
+        module = self._taken(self._module)
+        if self._is_random:
+            outcome = self._run(self._drawing, (module._c, *inputs, *self._defaults(len(inputs))))
+        else:
+            outcome = self._run(module, inputs)
+        return tuple(tensor.detach() for tensor in _flatten(outcome))
 
     def values(self, names: Sequence[str], *inputs: Tensor) -> dict[str, Tensor]:
-        graph = self._module.inlined_graph
+        graph = _drawing_graph(self._module) if self._is_random else self._module.inlined_graph
         found = _watch(graph, set(names))
         if not found:
             return {}
@@ -90,8 +107,13 @@ class TorchScriptRuntime(Runtime):
         arguments = self._module._c._get_method("forward").schema.arguments[1 + given :]
         return [argument.default_value for argument in arguments]
 
+    @functools.cached_property
+    def _drawing(self) -> Any:
+        return torch._C._create_function_from_graph("drawing", _drawing_graph(self._module))
+
     def _run(self, function: Any, inputs: Sequence[Any]) -> Any:
-        with torch.set_grad_enabled(self._asks_for_gradients), plain_executor():
+        seeding = seeded() if self._is_random else contextlib.nullcontext()
+        with torch.set_grad_enabled(self._asks_for_gradients), plain_executor(), seeding:
             try:
                 # The module may write into what it is given.
                 return function(*(value.clone() if isinstance(value, Tensor) else value for value in inputs))
@@ -101,6 +123,29 @@ class TorchScriptRuntime(Runtime):
                     f"The model raised on its own executor: {reason[-1][:300]}",
                     hint="Check that the saved model runs on the probe data.",
                 ) from error
+
+
+def _drawing_graph(module: torch.jit.ScriptModule) -> Any:
+    """A module's graph in which what is random has its operands in plain order: numbers are drawn in that of memory."""
+    graph: Any = living_graph(module)
+    for node in [node for node in walk(graph) if _draws(node)]:
+        for place, value in enumerate(list(node.inputs())):
+            if value.type().kind() == "TensorType":
+                layout = graph.insertConstant(_CONTIGUOUS)
+                layout.node().moveBefore(node)
+                plain = graph.create("aten::contiguous", [value, layout], 1).insertBefore(node)
+                node.replaceInput(place, plain.output())
+    return graph
+
+
+def _draws(node: Any) -> bool:
+    """Whether a node draws random numbers and is given the layout that they are made in."""
+    overload = parse_schema(node.schema()).overload_name if node.schema() != "(no schema)" else ""
+    return draws(node.kind(), overload) and not node.kind().endswith("_")
+
+
+# TorchScript's number for torch.contiguous_format.
+_CONTIGUOUS: Final = 0
 
 
 def _watch(graph: Any, wanted: set[str]) -> dict[int, str]:

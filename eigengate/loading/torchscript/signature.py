@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
@@ -11,7 +12,13 @@ from torch import Tensor
 
 from eigengate.errors import ModelLoadError
 from eigengate.loading.program import TensorSpec
+from eigengate.loading.torchscript.embedding import indices_of
 from eigengate.loading.torchscript.ir import Network
+
+_NAMED: Final = "NamedTuple("
+_FIELD: Final = re.compile(r"(\w+) : ")
+# What a field's own type has in brackets.
+_NESTED: Final = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 
 
 @final
@@ -51,20 +58,31 @@ def _flatten(network: Network, name: str, type_: Any) -> Iterator[Output]:
     if name in network.known:
         return
     if elements is not None:
-        for element in elements:
-            yield from _flatten(network, element, None)
+        fields = _fields(type_)
+        names = fields if len(fields) == len(elements) else [""] * len(elements)
+        for label, element in zip(names, elements, strict=True):
+            yield from (
+                Output(label or inner.label, inner.name, inner.path) for inner in _flatten(network, element, None)
+            )
     elif name in network.dictionaries:
         for key, element in network.dictionaries[name].items():
             yield from (Output(key, inner.name, inner.path) for inner in _flatten(network, element, None))
     elif network.kinds.get(name) in ("TensorType", "OptionalType"):
         yield Output("", name)
     elif type_ is not None and type_.kind() == "TupleType" and all(e.kind() == "TensorType" for e in type_.elements()):
-        yield from (Output("", name, (index,)) for index in range(len(type_.elements())))
+        fields = _fields(type_) or [""] * len(type_.elements())
+        yield from (Output(label, name, (index,)) for index, label in enumerate(fields))
     elif network.kinds.get(name) in ("ListType", "DictType", "TupleType"):
         raise ModelLoadError(
             f"The model returns a {network.kinds[name].removesuffix('Type').lower()} whose content is not fixed",
             hint="Return a tensor or a tuple of tensors.",
         )
+
+
+def _fields(type_: Any) -> list[str]:
+    """The names of a named tuple's elements, which TorchScript tells only in print; none of any other type's."""
+    text = type_.str() if type_ is not None and type_.kind() == "TupleType" else ""
+    return _FIELD.findall(_NESTED.sub("", text.removeprefix(_NAMED))) if text.startswith(_NAMED) else []
 
 
 def _label(network: Network, output: Output) -> str:
@@ -79,24 +97,21 @@ def inputs_of(
 ) -> tuple[TensorSpec, ...]:
     """Specifications of a network's inputs: from the recorded trace where there is one, else from use and weights."""
     examples = _traced_examples(traced) if traced is not None else []
-    floating = _common_type(weights)
+    floating, indices = common_type(weights), indices_of(network)
     specs = []
     for index, (name, value) in enumerate(zip(names, network.body.parameters, strict=True)):
         if index < len(examples):
             dtype, shape = examples[index]
             specs.append(TensorSpec(name, dtype, shape))
         else:
-            specs.append(TensorSpec(name, torch.int64 if _is_index(network, value) else floating))
+            specs.append(TensorSpec(name, torch.int64 if value in indices else floating, is_declared=False))
     return tuple(specs)
 
 
-def _common_type(weights: Iterable[Tensor]) -> torch.dtype:
+def common_type(weights: Iterable[Tensor]) -> torch.dtype:
+    """The floating point type of all weights that have one, float32 if there is none or more than one."""
     types = {weight.dtype for weight in weights if weight.is_floating_point()}
     return types.pop() if len(types) == 1 else torch.float32
-
-
-def _is_index(network: Network, name: str) -> bool:
-    return any(node.operator == "aten::embedding" and name in node.inputs[1:2] for node in network.body.nodes)
 
 
 @final

@@ -27,6 +27,13 @@ def walk(block: Any) -> Iterator[Any]:
             yield from walk(inner)
 
 
+def living_graph(module: torch.jit.ScriptModule) -> torch._C.Graph:
+    """The graph of a module's ``forward`` without calls and without nodes that nobody reads."""
+    graph = module.inlined_graph
+    torch._C._jit_pass_dce(graph)
+    return graph
+
+
 def identity(tensor: Tensor) -> tuple[Any, ...]:
     """What tied tensors share after a round trip through a file; empty tensors share nothing."""
     place = tensor.data_ptr() if tensor.numel() else id(tensor)

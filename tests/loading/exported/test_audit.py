@@ -50,7 +50,7 @@ def test_the_service_audits_an_exported_program_and_says_why_it_refuses_another(
     module, inputs = build("mlp")
     config = {"device": "cpu", "quantities": ["input_jacobian"], "max_samples": 6}
     good = {"model": exported(module, inputs), "probe": probe_file(6, 6), "config": (None, json.dumps(config))}
-    training = torch.nn.Sequential(module, torch.nn.Dropout(0.5)).train()
+    training = torch.nn.Sequential(module, torch.nn.RReLU()).train()
     with serving(tmp_path / "data", "serve", "--port", "0", program=SERVE) as server:
         answers = [
             httpx.post(f"{server.address}/v1/audits", files=files, timeout=30)

@@ -41,7 +41,7 @@ def test_all_operators_without_a_function_are_listed_at_once() -> None:
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        ("torch.ops.aten.bernoulli.default", "random numbers"),
+        ("torch.ops.aten.poisson.default", "random numbers"),
         ("torch.ops.aten.set_.source_Tensor", "reaches beyond"),
         ("torch.ops.aten.as_strided.default", "reaches beyond"),
         ("torch.ops.aten.add.out", "write into an argument"),
@@ -68,10 +68,11 @@ def test_a_quantised_network_is_refused_as_one() -> None:
         read_exported(retargeted("torch.ops.quantized_decomposed.quantize_per_tensor.default"))
 
 
-def test_a_network_in_training_mode_is_refused() -> None:
-    module = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5)).train()
-    with pytest.raises(UnsupportedOperatorError, match=r"aten::dropout.*random numbers"):
-        program_of(module, torch.randn(3, 4))
+def test_a_network_whose_draws_depend_on_its_values_is_refused() -> None:
+    module = nn.Sequential(nn.Linear(4, 4), nn.RReLU()).train()
+    program = program_of(module, torch.randn(3, 4))
+    with pytest.raises(UnsupportedOperatorError, match=r"rrelu draws random numbers"):
+        program(program.parameters, torch.randn(3, 4))
 
 
 def test_batch_statistics_are_used_and_said() -> None:

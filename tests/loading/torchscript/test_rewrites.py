@@ -97,6 +97,10 @@ FUNCTIONS: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
     "hardsigmoid": (functional.hardsigmoid, (3, 6)),
     "hardsigmoid_": (lambda x: functional.hardsigmoid(x * 2, inplace=True), (3, 6)),
     "glu": (functional.glu, (3, 6)),
+    "prelu": (lambda x: functional.prelu(x, constant(6)), (3, 6)),
+    "prelu_images": (lambda x: functional.prelu(x, constant(2)), (3, 2, 2, 2)),
+    "prelu_one_slope": (lambda x: functional.prelu(x, constant(1)), (3, 6)),
+    "prelu_numbers": (lambda x: functional.prelu(x, constant(1)), (6,)),
     "rrelu": (lambda x: functional.rrelu(x, 0.1, 0.4), (3, 6)),
     "cdist": (lambda x: torch.cdist(x, constant(4, 6)), (3, 6)),
     "cdist_1": (lambda x: torch.cdist(x, constant(4, 6), p=1.0), (3, 6)),
@@ -220,3 +224,16 @@ def test_a_rewritten_operator_gives_the_kernels_numbers_and_true_derivatives(nam
     torch.testing.assert_close(vjp(gradient, x)[1](v)[0], second, rtol=1e-6, atol=1e-7)
     stacked = vmap(lambda tangent: jvp(gradient, (x,), (tangent,))[1])(torch.stack([v, 2 * v]))
     torch.testing.assert_close(stacked, torch.stack([second, 2 * second]), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_pulling_back_many_cotangents_at_once_gives_what_each_gives_alone(name):
+    """As measurements do: the backward kernel of ``prelu`` fails under vmap, or gives wrong numbers."""
+    function, shape = FUNCTIONS[name]
+    x = constant(*shape) + 0.01
+    value = function(x.clone())
+    program = read_torchscript(torchscript(Applied(function), x)).program
+    pull = vjp(lambda inputs: program({}, inputs)[0], x)[1]
+    cotangents = torch.randn(3, *value.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    singles = torch.stack([pull(cotangent)[0] for cotangent in cotangents])
+    torch.testing.assert_close(vmap(pull)(cotangents)[0], singles, rtol=1e-9, atol=1e-9)

@@ -28,16 +28,8 @@ def parametric_relu(x: Tensor, slope: Tensor) -> Tensor:
     """x where it is not negative, slope x elsewhere; the slope is a tensor that is broadcast to the shape of x."""
     if is_bare(x):  # unsigned, hence never negative
         return x
-    if x.is_floating_point() and _is_per_channel(slope, x):
-        return F.prelu(x, slope.reshape(-1))
+    # Not torch's kernel: under vmap its backward pass fails or, where shapes happen to fit, gives wrong numbers.
     return torch.relu(x) + slope * torch.clamp(x, max=0)
-
-
-def _is_per_channel(slope: Tensor, x: Tensor) -> bool:
-    """Whether it is one number, or one for each index of the second axis of x: the kernel knows these."""
-    if slope.numel() == 1:
-        return slope.ndim <= x.ndim
-    return slope.ndim == x.ndim - 1 and slope.numel() == slope.shape[0] == x.shape[1]
 
 
 @operator("ThresholdedRelu", since=10)

@@ -1,4 +1,4 @@
-"""Activations whose own backward kernels cannot be differentiated again."""
+"""Activations whose own backward kernels cannot be differentiated again, or not for several samples at once."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -25,7 +25,15 @@ def _rrelu(self: Tensor, *, lower: float = 0.125, upper: float = 1.0 / 3.0, trai
     return torch.nn.functional.leaky_relu(self, (lower + upper) / 2)
 
 
+def _prelu(self: Tensor, *, weight: Tensor) -> Tensor:
+    """One slope for negative numbers, or one for each index of the second axis."""
+    slope = weight.reshape(()) if weight.numel() == 1 else weight.reshape(-1, *[1] * (self.dim() - 2))
+    # Under vmap the kernel's backward pass fails or, where shapes happen to fit, gives wrong numbers (PyTorch 2.13).
+    return torch.relu(self) + slope * torch.clamp(self, max=0)
+
+
 REWRITES: Final[Mapping[str, Callable[..., Any]]] = {
+    "aten::prelu": _prelu,
     "aten::hardsigmoid": _hardsigmoid,
     "aten::glu": _glu,
     "aten::rrelu": _rrelu,

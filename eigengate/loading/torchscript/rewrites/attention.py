@@ -11,7 +11,7 @@ from torch.nn import functional
 from eigengate.errors import UnsupportedOperatorError
 
 
-def _attend(  # noqa: PLR0913 - the operator's own arguments
+def attend(  # noqa: PLR0913 - the operator's own arguments
     query: Tensor,
     *,
     key: Tensor,
@@ -21,9 +21,13 @@ def _attend(  # noqa: PLR0913 - the operator's own arguments
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
+    drop: Callable[[Tensor], Tensor] | None = None,
     **_: Any,
 ) -> Tensor:
-    """softmax(scale · Q Kᵀ + mask) V with scale 1/√d unless given; True in a boolean mask means *may attend*."""
+    """softmax(scale · Q Kᵀ + mask) V with scale 1/√d unless given; True in a boolean mask means *may attend*.
+
+    ``drop`` is what becomes of the softmax, which has no dropout of its own.
+    """
     if dropout_p > 0:
         raise UnsupportedOperatorError("Attention dropout draws random numbers", hint="Export in evaluation mode.")
     if enable_gqa:
@@ -33,10 +37,12 @@ def _attend(  # noqa: PLR0913 - the operator's own arguments
     if is_causal:
         attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).tril()
     if attn_mask is None:
-        return torch.softmax(scores, -1) @ value
-    if attn_mask.dtype != torch.bool:
-        return _safe_softmax(scores + attn_mask) @ value
-    return _safe_softmax(scores.masked_fill(~attn_mask, -math.inf)) @ value
+        weights = torch.softmax(scores, -1)
+    elif attn_mask.dtype != torch.bool:
+        weights = _safe_softmax(scores + attn_mask)
+    else:
+        weights = _safe_softmax(scores.masked_fill(~attn_mask, -math.inf))
+    return (weights if drop is None else drop(weights)) @ value
 
 
 def _safe_softmax(scores: Tensor) -> Tensor:
@@ -48,11 +54,11 @@ def _safe_softmax(scores: Tensor) -> Tensor:
 def _with_bookkeeping(results: int, mask: str = "attn_mask") -> Callable[..., tuple[Tensor | None, ...]]:
     """A fused kernel's attention, followed by what only its own backward pass asks for."""
 
-    def attend(query: Tensor, **arguments: Any) -> tuple[Tensor | None, ...]:
+    def run(query: Tensor, **arguments: Any) -> tuple[Tensor | None, ...]:
         given = arguments.pop(mask, None)
-        return (_attend(query, attn_mask=given, **arguments), *[None] * (results - 1))
+        return (attend(query, attn_mask=given, **arguments), *[None] * (results - 1))
 
-    return attend
+    return run
 
 
 def _forbidden(mask: Tensor | None, mask_type: int | None) -> Tensor | None:
@@ -136,7 +142,7 @@ def encoder_layer(  # noqa: PLR0913 - the operator's own arguments
 
 
 REWRITES: Final[Mapping[str, Callable[..., Any]]] = {
-    "aten::scaled_dot_product_attention": _attend,
+    "aten::scaled_dot_product_attention": attend,
     "aten::_scaled_dot_product_attention_math": _with_bookkeeping(2),
     "aten::_scaled_dot_product_flash_attention_for_cpu": _with_bookkeeping(2),
     "aten::_scaled_dot_product_efficient_attention": _with_bookkeeping(4, mask="attn_bias"),

@@ -1,4 +1,7 @@
-"""Recurrent layers step by step: the fused kernels have no batching rule and, on some devices, no second derivative."""
+"""Recurrent layers: PyTorch's kernels for plain gradients, step by step for every other derivative.
+
+The kernels have no batching rule, no forward mode and, on some devices, no second derivative.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from eigengate.errors import UnsupportedOperatorError
+from eigengate.loading.first_order import first_order, is_transformed
 
 State = tuple[Tensor, ...]
 
@@ -82,10 +86,6 @@ def _run(
     cell: Cell, steps: Sequence[Tensor], state: State, flags: Mapping[str, Any], alive: Sequence[Tensor] | None = None
 ) -> tuple[Sequence[Tensor], State]:
     """All layers and directions over a sequence of inputs; the outputs of the last layer and every last state."""
-    if flags["train"] and flags["dropout"] > 0:
-        raise UnsupportedOperatorError(
-            "Dropout between recurrent layers draws random numbers", hint="Export in eval mode."
-        )
     both = 2 if flags["bidirectional"] else 1
     weights = _directions(flags["params"], flags["num_layers"] * both, flags["has_biases"])
     last: list[State] = []
@@ -102,33 +102,76 @@ def _run(
     return steps, tuple(torch.stack(parts) for parts in zip(*last, strict=True))
 
 
-def _layers(cell: Cell) -> Callable[..., tuple[Tensor, ...]]:
-    def run(input: Tensor, *, hx: Any, **flags: Any) -> tuple[Tensor, ...]:
+Layers = Callable[..., tuple[Tensor, ...]]
+
+
+def _layers(kernel: Layers, cell: Cell) -> Layers:
+    """All layers over sequences of one length."""
+
+    def formula(input: Tensor, state: State, flags: Mapping[str, Any]) -> tuple[Tensor, ...]:
         time = input.dim() - 2 if flags["batch_first"] else 0
-        outputs, last = _run(cell, input.unbind(time), _state(hx), flags)
+        outputs, last = _run(cell, input.unbind(time), state, flags)
         return (torch.stack(list(outputs), time), *last)
 
+    def fused(input: Tensor, hx: Any, flags: Mapping[str, Any]) -> tuple[Tensor, ...]:
+        return kernel(input, hx, *_kernel_flags(flags), flags["batch_first"])
+
+    def run(input: Tensor, *, hx: Any, **flags: Any) -> tuple[Tensor, ...]:
+        return _by_either(fused, formula, input, hx, flags)
+
     return run
 
 
-def _packed_layers(cell: Cell) -> Callable[..., tuple[Tensor, ...]]:
+def _packed_layers(kernel: Layers, cell: Cell) -> Layers:
     """The same over sequences of unequal length that lie in one row: first what exists at time 0, then at time 1, …"""
 
-    def run(data: Tensor, *, batch_sizes: Tensor, hx: Any, **flags: Any) -> tuple[Tensor, ...]:
-        sizes = batch_sizes.tolist()
+    def formula(data: Tensor, state: State, flags: Mapping[str, Any]) -> tuple[Tensor, ...]:
+        sizes = flags["batch_sizes"].tolist()
         rows = torch.arange(sizes[0], device=data.device).unsqueeze(1)
         steps = [functional.pad(step, (0, 0, 0, sizes[0] - step.shape[0])) for step in torch.split(data, sizes)]
-        outputs, last = _run(cell, steps, _state(hx), flags, [rows < size for size in sizes])
+        outputs, last = _run(cell, steps, state, flags, [rows < size for size in sizes])
         return (torch.cat([output[:size] for output, size in zip(outputs, sizes, strict=True)]), *last)
 
+    def fused(data: Tensor, hx: Any, flags: Mapping[str, Any]) -> tuple[Tensor, ...]:
+        return kernel(data, flags["batch_sizes"], hx, *_kernel_flags(flags))
+
+    def run(data: Tensor, *, hx: Any, **flags: Any) -> tuple[Tensor, ...]:
+        return _by_either(fused, formula, data, hx, flags)
+
     return run
+
+
+def _by_either(fused: Layers, formula: Layers, x: Tensor, hx: Any, flags: Mapping[str, Any]) -> tuple[Tensor, ...]:
+    if flags["train"] and flags["dropout"] > 0:
+        raise UnsupportedOperatorError(
+            "Dropout between recurrent layers draws random numbers", hint="Export in eval mode."
+        )
+    state = _state(hx)
+    count = len(state)
+
+    def by_formula(x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        return formula(x, rest[:count], {**flags, "params": rest[count:]})
+
+    def by_kernel(x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        given = rest[:count] if isinstance(hx, list | tuple) else rest[0]
+        return fused(x, given, {**flags, "params": rest[count:]})
+
+    return first_order(by_kernel, by_formula, x, *state, *flags["params"])
+
+
+def _kernel_flags(flags: Mapping[str, Any]) -> tuple[Any, ...]:
+    # Without dropout, training is the same function; and only so does cuDNN keep what its backward pass needs.
+    training = torch.is_grad_enabled()
+    return flags["params"], flags["has_biases"], flags["num_layers"], 0.0, training, flags["bidirectional"]
 
 
 def _state(hx: Any) -> State:
     return tuple(hx) if isinstance(hx, list | tuple) else (hx,)
 
 
-def _single(cell: Cell) -> Callable[..., Any]:
+def _single(kernel: Callable[..., Any], cell: Cell) -> Callable[..., Any]:
+    """One step; its kernel has every derivative that reverse mode takes."""
+
     def run(
         input: Tensor,
         *,
@@ -138,6 +181,8 @@ def _single(cell: Cell) -> Callable[..., Any]:
         b_ih: Tensor | None = None,
         b_hh: Tensor | None = None,
     ) -> Any:
+        if not is_transformed():
+            return kernel(input, hx, w_ih, w_hh, b_ih, b_hh)
         following = cell(input, _state(hx), _Weights(w_ih, w_hh, b_ih, b_hh))
         return following if len(following) > 1 else following[0]
 
@@ -145,16 +190,16 @@ def _single(cell: Cell) -> Callable[..., Any]:
 
 
 REWRITES: Final[Mapping[str, Callable[..., Any]]] = {
-    "aten::lstm.input": _layers(_lstm_step),
-    "aten::gru.input": _layers(_gru_step),
-    "aten::rnn_tanh.input": _layers(_elman_step(torch.tanh)),
-    "aten::rnn_relu.input": _layers(_elman_step(torch.relu)),
-    "aten::lstm.data": _packed_layers(_lstm_step),
-    "aten::gru.data": _packed_layers(_gru_step),
-    "aten::rnn_tanh.data": _packed_layers(_elman_step(torch.tanh)),
-    "aten::rnn_relu.data": _packed_layers(_elman_step(torch.relu)),
-    "aten::lstm_cell": _single(_lstm_step),
-    "aten::gru_cell": _single(_gru_step),
-    "aten::rnn_tanh_cell": _single(_elman_step(torch.tanh)),
-    "aten::rnn_relu_cell": _single(_elman_step(torch.relu)),
+    "aten::lstm.input": _layers(torch.lstm, _lstm_step),
+    "aten::gru.input": _layers(torch.gru, _gru_step),
+    "aten::rnn_tanh.input": _layers(torch.rnn_tanh, _elman_step(torch.tanh)),
+    "aten::rnn_relu.input": _layers(torch.rnn_relu, _elman_step(torch.relu)),
+    "aten::lstm.data": _packed_layers(torch.lstm, _lstm_step),
+    "aten::gru.data": _packed_layers(torch.gru, _gru_step),
+    "aten::rnn_tanh.data": _packed_layers(torch.rnn_tanh, _elman_step(torch.tanh)),
+    "aten::rnn_relu.data": _packed_layers(torch.rnn_relu, _elman_step(torch.relu)),
+    "aten::lstm_cell": _single(torch.lstm_cell, _lstm_step),
+    "aten::gru_cell": _single(torch.gru_cell, _gru_step),
+    "aten::rnn_tanh_cell": _single(torch.rnn_tanh_cell, _elman_step(torch.tanh)),
+    "aten::rnn_relu_cell": _single(torch.rnn_relu_cell, _elman_step(torch.relu)),
 }
