@@ -1,18 +1,18 @@
 """Forward, and forward and backward, of a lowered file against the eager network it came from.
 
-python benchmarks/lowered.py torchscript|pt2|onnx [NETWORK ...]      OMP_NUM_THREADS=1 for one core
+python -m benchmarks.lowered torchscript|pt2|onnx [NETWORK ...]      OMP_NUM_THREADS=1 for one core
 """
 
 import sys
 from collections.abc import Callable
 
 import torch
-from exports import FORMATS, quiet
-from networks import NETWORKS
-from timing import medians, show
 from torch import Tensor
 
 import eigengate
+from benchmarks.exports import FORMATS, quiet
+from benchmarks.networks import NETWORKS
+from benchmarks.timing import medians, show
 from eigengate.loading import FunctionalModel
 
 REPEATS = 41

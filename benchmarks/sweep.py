@@ -1,16 +1,16 @@
 """The full tangent kernel Θ: our sweep against ``vmap(jacrev)`` with a dense product.
 
-python benchmarks/sweep.py
+python -m benchmarks.sweep
 """
 
 import io
 
 import torch
-from networks import NETWORKS
-from timing import medians, show
 from torch import Tensor, nn
 
 import eigengate
+from benchmarks.networks import NETWORKS
+from benchmarks.timing import medians, show
 from eigengate.operators.loss import CrossEntropy
 from eigengate.operators.subject import Subject
 from eigengate.sweep import Part, sweep

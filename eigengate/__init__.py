@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eigengate._audit import audit as audit
+    from eigengate._plan import plan_audit as plan_audit
     from eigengate.contract import AuditConfig as AuditConfig
+    from eigengate.contract import AuditPlan as AuditPlan
     from eigengate.contract import Policy as Policy
     from eigengate.contract import StabilityReport as StabilityReport
     from eigengate.contract import Verdict as Verdict
@@ -25,7 +27,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "audit": "eigengate._audit",
+    "plan_audit": "eigengate._plan",
     "AuditConfig": "eigengate.contract",
+    "AuditPlan": "eigengate.contract",
     "Policy": "eigengate.contract",
     "StabilityReport": "eigengate.contract",
     "Verdict": "eigengate.contract",

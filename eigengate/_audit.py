@@ -57,7 +57,10 @@ def audit(
             prepared = prepare(model, probe, config)
         with stages.stage("certificate"):
             certificate = _certificate(prepared, config)
-        found, problems = _measure(prepared, config, stages)
+        context = Context(subject=prepared.subject, config=config, on_progress=stages.progress)
+        with stages.stage("plan"):
+            planned = context.plan
+        found, problems = _measure(context, stages)
         measurements = [measurement for findings in found for measurement in findings.measurements]
         with stages.stage("index"):
             index, index_measurements = stability_index(measurements, config.index)
@@ -76,6 +79,7 @@ def audit(
         index=index,
         coverage=(*prepared.coverage, *(entry for findings in found for entry in findings.coverage)),
         problems=tuple(problems),
+        plan=planned.report,
         cost=stages.cost(),
     )
 
@@ -90,12 +94,9 @@ def _certificate(prepared: Preparation, config: AuditConfig) -> Certificate:
     return certificate
 
 
-def _measure(
-    prepared: Preparation, config: AuditConfig, stages: "_Stages"
-) -> tuple[list[Findings], list[ReportProblem]]:
+def _measure(context: Context, stages: "_Stages") -> tuple[list[Findings], list[ReportProblem]]:
     """Run every diagnostic; one that fails is a problem in the report, not a lost audit."""
-    context = Context(subject=prepared.subject, config=config, on_progress=stages.progress)
-    found, problems, diagnostics = [], [], _selected(config)
+    found, problems, diagnostics = [], [], _selected(context.config)
     for diagnostic in diagnostics:
         with stages.stage(diagnostic.name):
             try:

@@ -20,6 +20,7 @@ class Neighbourhood:
 
     ``stream`` gives the generator of a name. Each z_ij has its own, so that a copy does not depend on batches, on the
     number of samples or on who asks first; all sizes share z_ij, so that a curve over sizes shows size and not luck.
+    δ_x is the spread of ``population``, of x itself where that is None.
     """
 
     x: Float[Tensor, "n *shape"]
@@ -27,6 +28,7 @@ class Neighbourhood:
     draws: int
     stream: Callable[[str], torch.Generator]
     perturbation: Perturbation = field(default_factory=Gaussian)
+    population: Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -51,7 +53,7 @@ class Neighbourhood:
 
     @cached_property
     def _spread(self) -> float:
-        return spread(self.x)
+        return spread(self.x if self.population is None else self.population)
 
     def _direction(self, sample: int, draw: int) -> Tensor:
         return self.perturbation.draw(self.x[sample], self.stream(f"{sample}/{draw}"))

@@ -7,18 +7,23 @@ import typer
 
 from eigengate.cli.config_file import load_config
 from eigengate.cli.failure import explained
-from eigengate.cli.local import audit_here
+from eigengate.cli.local import audit_here, plan_here
 from eigengate.cli.output import write_text
+from eigengate.cli.plan_table import plan_table
 from eigengate.cli.remote import audit_there
 from eigengate.cli.render import headline_table
 from eigengate.cli.terminal import stderr, stdout
 from eigengate.contract import StabilityReport
+from eigengate.errors import ConfigError
 
 ModelFile = Annotated[Path, typer.Argument(help="TorchScript, ONNX or .pt2 file; the format is told by content.")]
 ProbeFile = Annotated[Path, typer.Argument(help="Probe samples: .npz (x, optional y), .npy or .safetensors.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Audit settings as TOML, YAML or JSON.")]
 Server = Annotated[str | None, typer.Option(help="Audit on the service at this URL instead of here.")]
 HtmlFile = Annotated[Path | None, typer.Option("--html", help="Write the report as one self-contained page.")]
+OnlyPlan = Annotated[
+    bool, typer.Option("--plan", help="Show what would be done and what it would cost; measure nothing.")
+]
 ReportFile = Annotated[Path | None, typer.Option("--output", "-o", help="Write the report as JSON.")]
 
 
@@ -29,6 +34,7 @@ def audit(
     html: HtmlFile = None,
     config: ConfigFile = None,
     server: Server = None,
+    plan: OnlyPlan = False,
 ) -> None:
     """Measure how stable a network is, and write the report.
 
@@ -36,9 +42,23 @@ def audit(
     timeout.
     """
     with explained():
+        if plan:
+            show_plan(model, probe, config, server)
+            return
         report = measured(model, probe, config, server)
         write_report(report, output, html)
     stdout().print(headline_table(report))
+
+
+def show_plan(model: Path, probe: Path, config: Path | None, server: str | None) -> None:
+    """The routes and costs of an audit on this machine.
+
+    Raises:
+        ConfigError: a service plans for itself.
+    """
+    if server is not None:
+        raise ConfigError("a plan is made for this machine, not for a service", hint="leave out --plan or --server")
+    stdout().print(plan_table(plan_here(model, probe, load_config(config))))
 
 
 def measured(model: Path, probe: Path, config: Path | None, server: str | None) -> StabilityReport:

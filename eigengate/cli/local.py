@@ -8,7 +8,7 @@ from rich.console import Console
 
 from eigengate.cli.exit_codes import ExitCode
 from eigengate.cli.progress import ProgressDisplay
-from eigengate.contract import AuditConfig, StabilityReport, StageEvent
+from eigengate.contract import AuditConfig, AuditPlan, StabilityReport, StageEvent
 
 
 def audit_here(model: Path, probe: Path, config: AuditConfig, console: Console) -> StabilityReport:
@@ -27,6 +27,13 @@ def audit_here(model: Path, probe: Path, config: AuditConfig, console: Console) 
     if watchdog is not None:
         watchdog.cancel()
     return report
+
+
+def plan_here(model: Path, probe: Path, config: AuditConfig) -> AuditPlan:
+    """Load and plan; a few passes are timed, nothing is measured."""
+    import eigengate
+
+    return eigengate.plan_audit(eigengate.load_model(model), eigengate.load_probe(probe), config)
 
 
 def _watchdog(limit_s: float | None, console: Console) -> threading.Timer | None:

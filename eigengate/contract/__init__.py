@@ -38,6 +38,7 @@ from eigengate.contract.measurement import (
     Summary,
 )
 from eigengate.contract.metrics import METRICS, Metric
+from eigengate.contract.plan import AuditPlan, PlannedStep
 from eigengate.contract.policy import BaselineRule, BaselineSource, Condition, Level, Policy, Waiver
 from eigengate.contract.problem import Problem
 from eigengate.contract.report import (
@@ -72,6 +73,7 @@ __all__ = [
     "AuditEvent",
     "AuditLinks",
     "AuditPage",
+    "AuditPlan",
     "AuditRequest",
     "AuditStatus",
     "BaselineRule",
@@ -107,6 +109,7 @@ __all__ = [
     "OutputInfo",
     "ParameterConfig",
     "ParameterInfo",
+    "PlannedStep",
     "Policy",
     "ProbeInfo",
     "Problem",

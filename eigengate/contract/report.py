@@ -10,6 +10,7 @@ from eigengate.contract.base import Contract, Items
 from eigengate.contract.certificate import Certificate
 from eigengate.contract.index import IndexReport
 from eigengate.contract.measurement import Measurement, Outcome
+from eigengate.contract.plan import AuditPlan
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -164,6 +165,7 @@ class StabilityReport(Contract):
     index: IndexReport = IndexReport()
     coverage: Items[Coverage] = ()
     problems: Items[ReportProblem] = ()
+    plan: AuditPlan | None = None
     cost: Cost
 
     def measurement(self, name: str) -> Measurement:

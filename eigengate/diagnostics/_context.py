@@ -32,11 +32,9 @@ from eigengate.operators import (
     Subject,
 )
 from eigengate.operators.batches import batches
+from eigengate.planning import DEFAULT_MEMORY_BUDGET, Plan, Workload, measured_throughput, plan
 from eigengate.sweep import OnProgress, Part, Spread, Sweep, TangentKernel, silent, sweep
 
-DEFAULT_MEMORY_BUDGET: Final = 2 * 2**30
-# Up to here the whole Hessian costs less than looking at its ends, trace and masses separately.
-DENSE_HESSIAN: Final = 1500
 _TRACE_SAMPLES: Final = 8  # times the number of tensors
 _FROM_KERNEL: Final = frozenset({"parameter_jacobian", "ntk", "gauss_newton"})
 
@@ -64,6 +62,19 @@ class Context:
     subject: Subject
     config: AuditConfig
     on_progress: OnProgress = silent
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Which route every quantity takes."""
+        workload = Workload.of(self.subject)
+        timed = self.config.time_budget_s is not None
+        return plan(workload, self.config, measured_throughput(self.subject, workload) if timed else None)
+
+    @cached_property
+    def attributed(self) -> Subject:
+        """The first samples, as many as the plan lets attributions be made for."""
+        m, subject = self.plan.attributed, self.subject
+        return replace(subject, inputs=tuple(tensor[:m] for tensor in subject.inputs), y=subject.y[:m])
 
     @property
     def memory_budget_bytes(self) -> int:
@@ -139,7 +150,7 @@ class Context:
         if self._available_kernel is None:
             return None
         trace = gauss_newton_trace(self.subject, self.sweep.logits, self._available_kernel.blocks)
-        return bounded_by(estimated_from(trace, 0.0, 0, 0), "(1/n) Σ ⟨L_i, G_i G_iᵀ⟩")
+        return bounded_by(estimated_from(trace, 0.0, 0.0, 0), "(1/n) Σ ⟨L_i, G_i G_iᵀ⟩")
 
     @cached_property
     def hessian(self) -> Curvature:
@@ -178,7 +189,7 @@ class Context:
 
     @cached_property
     def _dense_hessian(self) -> Tensor | None:
-        return self.hessian_operator.materialize() if self.space.dimension <= DENSE_HESSIAN else None
+        return self.hessian_operator.materialize() if self.plan.dense_hessian else None
 
     def _examined(
         self, operator: LinearOperator, *, stream: str, start: Tensor | None, quadrature: SpectralMeasure | None

@@ -18,7 +18,7 @@ from eigengate.attribution import (
     spread,
 )
 from eigengate.attribution.metrics import load_all as load_metrics
-from eigengate.contract import AttributionReport, Interval, Measurement, Outcome, Quantity
+from eigengate.contract import AttributionReport, Coverage, Interval, Measurement, Outcome, Quantity
 from eigengate.diagnostics._attribution_view import drawn_curve, worst_samples
 from eigengate.diagnostics._base import Diagnostic, Findings
 from eigengate.diagnostics._context import Context
@@ -65,12 +65,13 @@ class AttributionRobustness(Diagnostic):
                 _headline(curves, context),
                 *(_comparison(metric, curves, context) for metric in self.metrics[1:]),
             ),
-            per_sample=_per_sample(curves),
+            per_sample=_per_sample(curves, context.subject.n),
+            coverage=_coverage(context),
             attribution=AttributionReport(
                 curves=tuple(
                     drawn_curve(curve, context.generator(f"attribution/band/{curve.method}")) for curve in sound
                 ),
-                samples=worst_samples(context.subject, methods, sound, neighbourhood),
+                samples=worst_samples(context.attributed, methods, sound, neighbourhood),
             ),
         )
 
@@ -86,10 +87,11 @@ def _methods(context: Context) -> list[AttributionMethod]:
 def _neighbourhood(context: Context) -> Neighbourhood:
     wanted = context.config.attribution
     return Neighbourhood(
-        x=context.subject.x,
+        x=context.attributed.x,
         sizes=wanted.noise_sizes,
         draws=wanted.draws,
         stream=lambda copy: context.generator(f"attribution/noise/{copy}"),
+        population=context.subject.x,
     )
 
 
@@ -98,7 +100,7 @@ def _curves(
 ) -> list[RobustnessCurve]:
     rows = rows_within(context.subject, context.memory_budget_bytes)
     return [
-        robustness(context.subject, method, neighbourhood, rows_per_batch=rows, on_progress=context.on_progress)
+        robustness(context.attributed, method, neighbourhood, rows_per_batch=rows, on_progress=context.on_progress)
         for method in methods
     ]
 
@@ -169,8 +171,18 @@ def _within(interval: Interval | None, bounds: tuple[float, float]) -> Interval 
     return Interval(low=low, high=high, level=interval.level)
 
 
-def _per_sample(curves: Sequence[RobustnessCurve]) -> dict[str, tuple[float | None, ...]]:
+def _coverage(context: Context) -> tuple[Coverage, ...]:
+    n, attributed = context.subject.n, context.attributed.n
+    if attributed == n:
+        return ()
+    note = f"the first {attributed} of {n} samples, as the budget allows; raise time_budget_s for more"
+    return (Coverage(subject="attribution", analysed=True, note=note),)
+
+
+def _per_sample(curves: Sequence[RobustnessCurve], samples: int) -> dict[str, tuple[float | None, ...]]:
+    """By name, None for samples that were not attributed."""
     areas = {_HEADLINE.name: torch.stack([curve.area("cosine") for curve in curves]).mean(dim=0)}
     for curve in curves:
         areas |= {f"attribution.{curve.method}.{score}": curve.area(score) for score in curve.scores}
-    return {name: optional_floats(area.mean(dim=1)) for name, area in areas.items()}
+    found = {name: optional_floats(area.mean(dim=1)) for name, area in areas.items()}
+    return {name: values + (None,) * (samples - len(values)) for name, values in found.items()}

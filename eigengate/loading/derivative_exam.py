@@ -1,5 +1,6 @@
 """Derivative checks of a lowered network on a few samples, each a single error to compare with a tolerance."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +9,7 @@ from typing import Final, final
 import torch
 from torch import Tensor
 
+from eigengate.errors import ModelExecutionError
 from eigengate.loading.autodiff import jvp, vjp
 from eigengate.loading.functional_model import FunctionalModel
 
@@ -117,11 +119,29 @@ class DerivativeExam:
         return (*self.inputs[: self.position], x, *self.inputs[self.position + 1 :])
 
     def _projected_derivative(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Random cotangents u [k, n, C] and ⟨Jᵢᵀuᵢ, vᵢ⟩ [k, n], by reverse mode, which all measurements use."""
-        out, pull = vjp(self._in_x(self.model, self.inputs), x)
+        """Random cotangents u [k, n, C] and ⟨Jᵢᵀuᵢ, vᵢ⟩ [k, n], by reverse mode as all measurements use it."""
+        leaf = x.detach().requires_grad_()
+        out = self._side_by_side(leaf)
         u = torch.randn(_COTANGENTS, *out.shape, generator=self.generator, dtype=out.dtype)
-        rows = torch.stack([pull(cotangent) for cotangent in u])
+        rows = torch.stack([torch.autograd.grad(out, leaf, cotangent, retain_graph=True)[0] for cotangent in u])
         return u.double(), (rows.double() * v.double()).flatten(2).sum(2)
+
+    def _side_by_side(self, x: Tensor) -> Tensor:
+        """f(x) [n, C], every sample alone under ``vmap``; in a batch where an operator forbids that.
+
+        Kernels have batching rules of their own, and a wrong one spoils what is measured of a right network.
+        """
+        model, at = self.model, self.position
+
+        def one(*sample: Tensor) -> Tensor:
+            return model.apply(model.params, *(tensor.unsqueeze(0) for tensor in sample)).squeeze(0)
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of operators that vmap batches slowly
+                return torch.vmap(one)(*self.inputs[:at], x, *self.inputs[at + 1 :])
+        except (RuntimeError, ModelExecutionError):
+            return self._in_x(model, self.inputs)(x)
 
     @cached_property
     def _double(self) -> tuple[FunctionalModel, Tensor, tuple[Tensor, ...]]:

@@ -169,3 +169,16 @@ def test_yaml_that_cannot_be_read_exits_2(folder, text):
     done = run(folder, "audit", "model.pt", "probe.npz", "--config", "bad.yaml")
     assert done.exit_code == 2
     assert "invalid_config" in done.output
+
+
+def test_a_plan_is_shown_and_nothing_is_measured(folder):
+    done = run(folder, "audit", "--plan", "model.pt", "probe.npz", "-o", "r.json")
+    assert done.exit_code == 0, done.output
+    assert "a backward pass for every output" in " ".join(done.output.split())
+    assert "operations" in done.output
+    assert not (folder / "r.json").exists()
+
+
+def test_a_plan_of_a_service_is_refused(folder):
+    done = run(folder, "audit", "--plan", "model.pt", "probe.npz", "--server", "http://localhost:1")
+    assert done.exit_code == 2, done.output

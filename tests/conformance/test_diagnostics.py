@@ -19,8 +19,9 @@ MEASURE = """
 import json
 from tests.support.subjects import small_subject
 from eigengate.contract import AuditConfig
-from eigengate.diagnostics import Context, _context, load_all
-for _context.DENSE_HESSIAN in (1500, 0):
+from eigengate.diagnostics import Context, load_all
+from eigengate.planning import planner
+for planner.DENSE_HESSIAN in (1500, 0):
     config = AuditConfig(seed=3, attribution={"draws": 1, "noise_sizes": [0.05, 0.2]})
     context = Context(subject=small_subject("mlp"), config=config)
     found = [m.model_dump(mode="json") for d in load_all() for m in d.measure(context).measurements]

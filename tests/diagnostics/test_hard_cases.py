@@ -115,7 +115,7 @@ def test_a_kernel_beyond_the_budget_is_out_of_budget_and_the_rest_goes_on():
 def test_beyond_the_dense_limit_the_curvature_is_estimated_within_its_intervals(monkeypatch):
     subject = small_subject("mlp", n=6)
     exact = measured(subject)
-    monkeypatch.setattr("eigengate.diagnostics._context.DENSE_HESSIAN", 50)
+    monkeypatch.setattr("eigengate.planning.planner.DENSE_HESSIAN", 50)
     found = measured(subject)
     for name in ("lambda_max", "lambda_min", "trace", "negative_mass", "relative_lambda_max", "relative_trace"):
         ours, truth = found[f"hessian.{name}"], exact[f"hessian.{name}"].value

@@ -62,6 +62,41 @@ def test_a_cut_gradient_path_is_caught_though_the_outputs_agree():
     assert failed == ["directional_derivatives"]
 
 
+class WrongSideBySide(torch.autograd.Function):
+    """tanh, whose batching rule loses half of the derivative."""
+
+    @staticmethod
+    def forward(x):
+        return x.tanh()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(output)
+        ctx.save_for_forward(output)
+
+    @staticmethod
+    def backward(ctx, slope):
+        return slope * (1 - ctx.saved_tensors[0] ** 2)
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        return tangent * (1 - ctx.saved_tensors[0] ** 2)
+
+    @staticmethod
+    def vmap(info, in_dims, x):
+        return 0.5 * x.tanh() + 0.5 * x.tanh().detach(), in_dims[0]
+
+
+class Batched(nn.Module):
+    def forward(self, x):
+        return WrongSideBySide.apply(x)
+
+
+def test_a_kernel_with_a_wrong_batching_rule_is_caught_though_it_is_right_alone():
+    result = certificate(functional(Batched(), runtime=torch.tanh))
+    assert "directional_derivatives" in [check.name for check in result.checks if not check.passed]
+
+
 class BatchCoupled(nn.Module):
     """Every sample's output depends on the whole batch, as with batch statistics left in training mode."""
 

@@ -102,6 +102,10 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
         function=lambda x: F.interpolate(_images(x), size=(5, 6), mode="bicubic", align_corners=True)
     ),
     "grid_sample": lambda: Layers(function=_sampled),
+    "channels_last": lambda: Layers(
+        nn.Conv2d(2, 3, 3, padding=1),
+        function=lambda x, layer: layer(_images(x).contiguous(memory_format=torch.channels_last)),
+    ),
 }
 # A packed sequence reads its lengths, which torch.export does not trace.
 EXPORTED = tuple(name for name in LAYERS if name != "lstm_packed")

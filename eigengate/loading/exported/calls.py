@@ -220,6 +220,9 @@ def _prepared(name: str, value: Any, precision: Precision) -> Any:
         return value if code is None else DTYPES[code]
     if isinstance(value, torch.device):
         return precision.device
+    if isinstance(value, torch.memory_format) and value != torch.preserve_format:
+        # No number depends on the order in memory, and vmap knows no other.
+        return torch.contiguous_format
     return value
 
 

@@ -197,7 +197,8 @@ _WHATEVER_THE_STRIDES: Final[Mapping[str, str]] = {
     "aten::_unsafe_view": "aten::reshape",
     "aten::view_as": "aten::reshape_as",
 }
-_SPECIAL: Final[frozenset[str]] = frozenset({"dtype", "device", "pin_memory"})
+_SPECIAL: Final[frozenset[str]] = frozenset({"dtype", "device", "pin_memory", "memory_format"})
+_CONTIGUOUS: Final = 0  # of TorchScript's numbers for the order in memory; 1 is that of the operand
 
 
 def _prepared(precision: Precision) -> Callable[[str, Any], Any]:
@@ -206,6 +207,9 @@ def _prepared(precision: Precision) -> Callable[[str, Any], Any]:
             return precision.code(value)
         if name == "device":
             return value and precision.device
+        if name == "memory_format":
+            # No number depends on it, and vmap knows no other.
+            return value if value in (None, 1) else _CONTIGUOUS
         return None if name == "pin_memory" else value
 
     return prepare

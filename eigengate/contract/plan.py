@@ -1,0 +1,38 @@
+"""What an audit is going to do, decided before it does it."""
+
+from typing import Annotated, final
+
+from pydantic import Field
+
+from eigengate.contract.base import Contract, Items
+
+
+@final
+class PlannedStep(Contract):
+    """One quantity, the route to it, and what that is expected to cost.
+
+    ``passes`` counts backward passes over all its samples, or products with the matrix; ``flops`` are multiplications
+    and additions; ``seconds`` is given where the speed of the machine was measured.
+    """
+
+    quantity: str
+    route: str
+    exact: bool
+    samples: int
+    passes: int
+    flops: float
+    bytes: int
+    seconds: float | None = None
+
+
+@final
+class AuditPlan(Contract):
+    """How the work was cut to the budget; the same model, probe, configuration and budget give the same plan.
+
+    ``flops_per_second`` is null unless ``time_budget_s`` was given or a plan was asked for.
+    """
+
+    budget_flops: Annotated[float, Field(gt=0)]
+    budget_bytes: Annotated[int, Field(gt=0)]
+    flops_per_second: float | None
+    steps: Items[PlannedStep]

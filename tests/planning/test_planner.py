@@ -1,0 +1,112 @@
+"""What a plan counts, and how it gives way to a budget."""
+
+import io
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+import eigengate
+from eigengate.contract import AuditConfig
+from eigengate.diagnostics import Context
+from eigengate.diagnostics.attribution_robustness import AttributionRobustness
+from eigengate.planning import HessianBudget, Workload, measured_throughput, plan
+from tests.support.subjects import normal, small_subject, subject_of
+
+# A ResNet-18 on 64 images: 1.1 GFLOP each.
+LARGE = Workload(
+    samples=64, outputs=10, dimension=3072, parameters=11_000_000, tensors=62, forward=1.1e9, values=10**6, itemsize=4
+)
+QUICK = AuditConfig(attribution={"draws": 1, "noise_sizes": (0.05, 0.2)})
+
+
+def test_the_work_of_a_linear_map_is_its_multiplications_and_additions():
+    work = Workload.of(subject_of(nn.Linear(5, 3).double(), normal(4, 5)))
+    # 2·5·3 in the product, four for every value the program tells of: the logits.
+    assert work.forward == 2 * 5 * 3 + 4 * 3
+    assert (work.samples, work.outputs, work.dimension, work.parameters, work.tensors) == (4, 3, 5, 18, 2)
+
+
+def test_a_small_network_gets_everything():
+    subject = small_subject("mlp")
+    decided = plan(Workload.of(subject), AuditConfig())
+    assert decided.exact_sweep
+    assert decided.dense_hessian
+    assert decided.hessian == HessianBudget()
+    assert decided.attributed == subject.n
+    assert all(step.seconds is None for step in decided.report.steps)
+
+
+def test_a_large_network_is_cut_to_the_default_budget():
+    decided = plan(LARGE, AuditConfig())
+    assert decided.exact_sweep
+    assert not decided.dense_hessian
+    assert decided.hessian.products < HessianBudget().products
+    assert decided.attributed < LARGE.samples
+    by_quantity = {step.quantity: step for step in decided.report.steps}
+    assert by_quantity["hessian"].passes == HessianBudget.within(0).products
+    assert by_quantity["attribution"].samples == decided.attributed
+
+
+def test_many_outputs_are_projected_unless_the_budget_has_room_for_a_pass_each():
+    many = replace(LARGE, outputs=1000)
+    assert not plan(many, AuditConfig()).exact_sweep
+    assert plan(replace(many, forward=1e5), AuditConfig()).exact_sweep
+    assert plan(many, AuditConfig(time_budget_s=1e6), flops_per_second=1e11).exact_sweep
+
+
+@given(st.floats(1e8, 1e16), st.floats(1, 1e4))
+def test_more_budget_never_buys_less(speed, seconds):
+    less, more = (plan(LARGE, AuditConfig(time_budget_s=t), speed) for t in (seconds, 2 * seconds))
+    assert more.exact_sweep >= less.exact_sweep
+    assert more.attributed >= less.attributed
+    for name in ("ends", "trace", "products"):
+        assert getattr(more.hessian, name) >= getattr(less.hessian, name)
+
+
+@given(st.floats(0, 1e6))
+def test_every_number_of_the_hessian_gets_a_look_and_the_budget_holds_beyond_that(products):
+    budget = HessianBudget.within(products)
+    least = HessianBudget.within(0)
+    assert min(budget.ends, budget.steps) >= 8
+    assert min(budget.probes, budget.trace) >= 2
+    assert budget.products <= max(products, least.products) + 1
+
+
+def test_a_time_budget_is_turned_into_operations_by_the_speed_of_the_machine():
+    decided = plan(LARGE, AuditConfig(time_budget_s=10), flops_per_second=3e10)
+    assert decided.report.budget_flops == pytest.approx(3e11)
+    assert all(step.seconds == pytest.approx(step.flops / 3e10) for step in decided.report.steps)
+
+
+def test_the_speed_is_that_of_a_gradient_here():
+    subject = small_subject("cnn")
+    assert 0 < measured_throughput(subject, Workload.of(subject)) < 1e15
+
+
+def test_attributions_of_the_first_samples_say_so_and_leave_the_rest_open(monkeypatch):
+    subject = small_subject("mlp", n=6)
+    everything = AttributionRobustness().measure(Context(subject=subject, config=QUICK))
+    monkeypatch.setattr("eigengate.planning.planner.DEFAULT_FLOPS", 1.0)
+    few = AttributionRobustness().measure(Context(subject=subject, config=QUICK))
+    assert "the first 2 of 6 samples" in few.coverage[0].note
+    for name, values in few.per_sample.items():
+        # The same samples, noise and spread as in the whole.
+        assert values[:2] == pytest.approx(everything.per_sample[name][:2], rel=1e-6, abs=1e-9)
+        assert values[2:] == (None,) * 4
+
+
+def test_a_report_carries_its_plan_and_a_plan_can_be_had_alone():
+    torch.manual_seed(0)
+    stream = io.BytesIO()
+    torch.jit.save(torch.jit.trace(nn.Linear(4, 3), torch.zeros(2, 4)), stream)
+    model = eigengate.load_model(stream.getvalue())
+    probe = eigengate.Probe({"x": normal(5, 4).float()}, None, "0" * 64)
+    alone = eigengate.plan_audit(model, probe, QUICK)
+    report = eigengate.audit(model, probe, QUICK)
+    assert [step.quantity for step in alone.steps] == [step.quantity for step in report.plan.steps]
+    assert alone.flops_per_second > 0
+    assert report.plan.flops_per_second is None
