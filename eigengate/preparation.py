@@ -71,7 +71,7 @@ def prepare(model: FunctionalModel, probe: Probe, config: AuditConfig) -> Prepar
         subject=subject,
         network=network,
         binding=binding,
-        model=_model_info(analysed, model, f.shape[1]),
+        model=_model_info(analysed, model, f.shape[1], binding.inputs),
         probe=_probe_info(probe, subject),
         coverage=_coverage(model, analysed, probe, subject),
     )
@@ -144,7 +144,7 @@ def _in_other_company(model: FunctionalModel, as_loaded: FunctionalModel, inputs
     return model.apply(model.params, *(tensor[:few] for tensor in inputs)).detach()
 
 
-def _model_info(model: FunctionalModel, loaded: FunctionalModel, classes: int) -> ModelInfo:
+def _model_info(model: FunctionalModel, loaded: FunctionalModel, classes: int, fed: tuple[Tensor, ...]) -> ModelInfo:
     params = model.params
     shapes = "\n".join(f"{name} {list(tensor.shape)}" for name, tensor in sorted(params.items()))
     return ModelInfo.model_validate(
@@ -152,8 +152,9 @@ def _model_info(model: FunctionalModel, loaded: FunctionalModel, classes: int) -
             "format": model.format,
             "sha256": model.sha256,
             "inputs": tuple(
-                InputInfo(name=spec.name, dtype=str(spec.dtype).removeprefix("torch."), shape=spec.shape)
-                for spec in loaded.inputs
+                InputInfo(name=spec.name, dtype=str(tensor.dtype).removeprefix("torch."), shape=spec.shape)
+                # Opened at an embedding, the network takes one more.
+                for spec, tensor in zip(loaded.inputs, fed, strict=False)
             ),
             "output": OutputInfo.model_validate(
                 {

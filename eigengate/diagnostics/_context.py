@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eigengate.contract import AuditConfig
-from eigengate.diagnostics._gauss_newton_gram import gauss_newton_gram, gauss_newton_trace, leading_directions
+from eigengate.diagnostics._gauss_newton_gram import gauss_newton_gram, gauss_newton_trace, leading_direction
+from eigengate.diagnostics._matrix_free import MatrixFree
 from eigengate.errors import BudgetExceededError
 from eigengate.estimators import SpectralMeasure, block_trace
 from eigengate.estimators.curvature import (
@@ -34,8 +35,10 @@ from eigengate.operators import (
 from eigengate.operators.batches import batches
 from eigengate.planning import DEFAULT_MEMORY_BUDGET, Plan, Workload, measured_throughput, plan
 from eigengate.sweep import OnProgress, Part, Spread, Sweep, TangentKernel, silent, sweep
+from eigengate.sweep.traced import Traced
 
-_TRACE_SAMPLES: Final = 8  # times the number of tensors
+# Times the number of tensors: two tell a rest that is zero from one that is not.
+_TRACE_SAMPLES: Final = 2
 _FROM_KERNEL: Final = frozenset({"parameter_jacobian", "ntk", "gauss_newton"})
 
 
@@ -118,8 +121,20 @@ class Context:
         return self.sweep.kernel
 
     @cached_property
+    def matrix_free(self) -> MatrixFree | None:
+        """Jacobians and kernel through products; None where the plan has a backward pass for every output.
+
+        What cannot be traced cannot be multiplied with many samples at once, so its outputs are pulled back after all.
+        """
+        if self.plan.exact_sweep or (traced := Traced.of(self.subject)) is None:
+            return None
+        return MatrixFree(traced, self.memory_budget_bytes, self.generator, self.on_progress)
+
+    @cached_property
     def _first_order(self) -> "_FirstOrder":
         """Everything asked for from the same backward passes."""
+        if self.matrix_free is not None:
+            return _FirstOrder(self._swept(frozenset()), _too_many_outputs(self.matrix_free))
         wanted = set(self.config.quantities)
         parts: set[Part] = {"inputs"} if "input_jacobian" in wanted else set()
         try:
@@ -160,7 +175,7 @@ class Context:
         return self._examined(
             self.hessian_operator,
             stream="plain",
-            start=self._leading_directions,
+            start=self._start,
             quadrature=quadrature(
                 self.hessian_operator,
                 self.generator("quadrature/hessian"),
@@ -173,11 +188,10 @@ class Context:
         """The spectrum of T H T."""
         if self._dense_hessian is not None:
             return dense_curvature(self.units.unsqueeze(1) * self._dense_hessian * self.units)
-        start = self._leading_directions
         return self._examined(
             DiagonalCongruence(self.hessian_operator, self.units),
             stream="relative",
-            start=None if start is None else self.units.unsqueeze(1) * start,
+            start=self.units * self._start,
             quadrature=None,
         )
 
@@ -192,7 +206,7 @@ class Context:
         return self.hessian_operator.materialize() if self.plan.dense_hessian else None
 
     def _examined(
-        self, operator: LinearOperator, *, stream: str, start: Tensor | None, quadrature: SpectralMeasure | None
+        self, operator: LinearOperator, *, stream: str, start: Tensor, quadrature: SpectralMeasure | None
     ) -> Curvature:
         return iterative_curvature(
             operator,
@@ -213,16 +227,22 @@ class Context:
             return None
 
     @cached_property
-    def _leading_directions(self) -> Tensor | None:
-        """Gauss-Newton eigenvectors, good starts for those of the Hessian."""
-        if self._available_kernel is None or self.gauss_newton_gram is None:
-            return None
-        return leading_directions(self.subject, self.sweep.logits, self.gauss_newton_gram)
+    def _start(self) -> Float[Tensor, " P"]:
+        """The leading Gauss-Newton eigenvector, close to the Hessian's, where there is a kernel; else the gradient."""
+        if self._available_kernel is not None and self.gauss_newton_gram is not None:
+            direction = leading_direction(self.subject, self.sweep.logits, self.gauss_newton_gram)
+            if direction is not None:
+                return direction
+        return self.hessian_operator.gradient
 
     def _hessian_trace(self, *, scaled: bool) -> Bounded | None:
-        """The Gauss-Newton trace, exact from the kernel, plus that of the rest of H, tensor by tensor."""
+        """The Gauss-Newton trace, exact from the kernel, plus that of the rest of H, tensor by tensor.
+
+        It is all of it where the network is piecewise linear in every tensor. None where it is not, so that the probes
+        of the rest say less than as many products with H would.
+        """
         kernel, hessian = self._available_kernel, self.hessian_operator
-        if kernel is None:
+        if kernel is None or hessian.mode == "difference":
             return None
         known = gauss_newton_trace(self.subject, self.sweep.logits, kernel.scaled_blocks if scaled else kernel.blocks)
         rest: LinearOperator = DifferenceOperator(hessian, GaussNewtonOperator.of(self.subject, hessian.batches))
@@ -232,6 +252,8 @@ class Context:
             num_samples=_TRACE_SAMPLES,
             generator=self.generator(f"trace/{'relative' if scaled else 'plain'}"),
         )
+        if not estimate.stderr <= self.config.accuracy * abs(known + estimate.value):
+            return None
         method = f"Gauss-Newton part from the kernel, the rest by {estimate.num_products} products tensor by tensor"
         return bounded_by(replace(estimate, value=known + estimate.value), method)
 
@@ -242,3 +264,11 @@ class Context:
             on_progress=self.on_progress,
             parts=parts,
         )
+
+
+def _too_many_outputs(instead: MatrixFree) -> BudgetExceededError:
+    C = instead.traced.outputs
+    return BudgetExceededError(
+        f"{C} backward passes, one for every output, are more than the plan allows; estimates take {instead.passes}",
+        hint="raise time_budget_s",
+    )

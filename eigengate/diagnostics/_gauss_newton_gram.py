@@ -32,18 +32,20 @@ def gauss_newton_trace(subject: Subject, logits: Float[Tensor, "n C"], blocks: F
     return float((L * blocks).sum() / len(logits))
 
 
-def leading_directions(
-    subject: Subject, logits: Float[Tensor, "n C"], gram: Float[Tensor, "nC nC"], count: int = 2
-) -> Float[Tensor, "P count"] | None:
-    """The leading eigenvectors Gᵀ L^½ u of the Gauss-Newton matrix, u those of its Gram; None if there are none."""
+def leading_direction(
+    subject: Subject, logits: Float[Tensor, "n C"], gram: Float[Tensor, "nC nC"]
+) -> Float[Tensor, " P"] | None:
+    """The leading eigenvector Gᵀ L^½ u of the Gauss-Newton matrix, u that of its Gram: one backward pass.
+
+    None if there is none.
+    """
     if not bool(torch.isfinite(gram).all()) or not bool(gram.any()):
         return None
-    u = torch.linalg.eigh(gram).eigenvectors[:, -count:].flip(1)
-    root = output_hessian_root(subject, logits)
+    u = torch.linalg.eigh(gram).eigenvectors[:, -1]
     n, C = logits.shape
-    cotangents = torch.einsum("icd,idk->ick", root, u.reshape(n, C, -1)).reshape(n * C, -1)
-    directions = JacobianOperator.of_parameters(subject).adjoint() @ cotangents.to(logits.dtype)
-    return torch.nn.functional.normalize(directions, dim=0)
+    cotangent = torch.einsum("icd,id->ic", output_hessian_root(subject, logits), u.reshape(n, C)).reshape(n * C)
+    direction = JacobianOperator.of_parameters(subject).adjoint() @ cotangent.to(logits.dtype)
+    return torch.nn.functional.normalize(direction, dim=0)
 
 
 def _double(y: Tensor) -> Tensor:

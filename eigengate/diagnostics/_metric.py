@@ -90,8 +90,9 @@ class Metric:
         generator: torch.Generator,
         sampling: Interval | None = None,
         outcomes: tuple[Outcome, ...] | None = None,
+        numerical: Interval | None = None,
     ) -> Measurement:
-        """The mean over the samples with an exact value each, its spread, and a 95 % bootstrap interval.
+        """The mean over the samples with a value each, its spread, and a 95 % bootstrap interval.
 
         Args:
             values: One value per sample, NaN where it is undefined.
@@ -100,6 +101,7 @@ class Metric:
             sampling: Takes the place of the bootstrap where the quantity is no plain mean.
             outcomes: Why a value is NaN, per sample; ``not_applicable`` if not given. One ``non_finite`` sample makes
                 the whole measurement ``non_finite``; samples where it is not applicable are left out and counted.
+            numerical: Of the mean, where the values are estimates; they are exact if it is not given.
         """
         defined = values[~values.isnan()]
         if (outcomes is not None and "non_finite" in outcomes) or bool(defined.isinf().any()):
@@ -114,9 +116,9 @@ class Metric:
             unit=self.unit,
             direction=self.direction,
             method=method,
-            exact=True,
+            exact=numerical is None,
             error=ErrorBars(
-                numerical=Interval(low=summary.mean, high=summary.mean, level=1.0),
+                numerical=numerical or Interval(low=summary.mean, high=summary.mean, level=1.0),
                 sampling=sampling or bootstrap_mean_interval(defined, generator=generator),
             ),
             summary=summary,

@@ -10,12 +10,15 @@ from torch import Tensor
 
 from eigengate.contract import Measurement, Outcome, Spectrum
 from eigengate.diagnostics._context import Context
+from eigengate.diagnostics._matrix_free import UNKNOWN
 from eigengate.diagnostics._metric import Metric
 from eigengate.estimators import Spectra
+from eigengate.estimators.sample_spectra import EstimatedSpectra
 
 # A report is read by people and pages: more singular values than this per sample are a download, not a picture.
 _VALUES_PER_SAMPLE: Final = 64
 VALUES_PER_SPECTRUM: Final = 2048
+_FROM_LARGEST: Final = frozenset({"operator_norm", "stable_rank", "entropy_gain"})
 
 
 def sample_measurements(
@@ -40,6 +43,55 @@ def sample_measurements(
         measurements.append(metric.per_sample(value, method=method, generator=generator, outcomes=outcomes))
         values[metric.name] = value
     return measurements, values
+
+
+def estimated_measurements(
+    metrics: Mapping[str, Metric], spectra: EstimatedSpectra, *, context: Context, method: str
+) -> tuple[list[Measurement], dict[str, Float[Tensor, " n"]]]:
+    """The same of spectra that are known through products; what those cannot tell is out of budget."""
+    known, dead = spectra.summaries(), all(outcome == "not_applicable" for outcome in spectra.outcomes)
+    measurements, values = [], {}
+    for summary, metric in metrics.items():
+        if summary not in known:
+            measurements.append(metric.missing("out_of_budget", UNKNOWN, method))
+            continue
+        estimates = known[summary]
+        value = torch.full_like(estimates.value, torch.nan) if dead else estimates.value
+        measurement = metric.per_sample(
+            value,
+            method=method,
+            generator=context.generator(f"bootstrap/{metric.name}"),
+            outcomes=spectra.outcomes,
+            numerical=None if dead else estimates.mean_interval(),
+        )
+        measurements.append(unless_converged(measurement, spectra) if summary in _FROM_LARGEST else measurement)
+        values[metric.name] = value
+    return measurements, values
+
+
+def estimated_sample_spectra(name: str, spectra: EstimatedSpectra) -> tuple[Spectrum, ...]:
+    """The singular values found, largest first; the smaller of them are lower bounds."""
+    kept = spectra.leading[:, :_VALUES_PER_SAMPLE].sqrt().tolist()
+    return tuple(
+        Spectrum(
+            name=name,
+            kind="singular_values",
+            values=tuple(values) if outcome != "non_finite" else (),
+            complete=False,
+            sample=i,
+            outcome=outcome,
+        )
+        for i, (values, outcome) in enumerate(zip(kept, spectra.outcomes, strict=True))
+    )
+
+
+def unless_converged(measurement: Measurement, spectra: EstimatedSpectra) -> Measurement:
+    """A measurement that is made of σ₁, marked where σ₁ is not known well enough."""
+    if measurement.outcome != "ok" or "not_converged" not in spectra.outcomes:
+        return measurement
+    left = sum(outcome == "not_converged" for outcome in spectra.outcomes)
+    detail = f"σ₁ did not converge for {left} of {len(spectra.outcomes)} samples"
+    return measurement.model_copy(update={"outcome": "not_converged", "detail": detail})
 
 
 def sample_spectra(name: str, spectra: Spectra) -> tuple[Spectrum, ...]:

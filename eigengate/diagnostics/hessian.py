@@ -40,8 +40,8 @@ class Hessian(Diagnostic):
     """Eigenvalues of H = ∇²_θ (1/n) Σ ℓ(f(x_i), y_i), and of T H T in units of the tensors' norms.
 
     ``negative_mass`` = Σ_{λ<−tol}|λ| / Σ|λ| with tol = √P·eps·max|λ|. All exact for small P. Else ends by Lanczos
-    started from Gauss-Newton eigenvectors, masses by stochastic Lanczos quadrature, and the trace is the exact
-    Gauss-Newton trace plus probes of the rest, tensor by tensor (Hutch++ where there is no kernel).
+    started from a Gauss-Newton eigenvector, masses by stochastic Lanczos quadrature, and the trace is the exact
+    Gauss-Newton trace plus probes of the rest, tensor by tensor, where that rest is small; else Hutch++.
     ``index.curvature`` = log10(λ_max(THT)/(2ℓ_0)), ``index.curvature_typical`` = log10(tr(THT)/P/(2ℓ_0)).
     """
 

@@ -6,10 +6,18 @@ from eigengate.contract import Quantity, Spectrum
 from eigengate.diagnostics._base import Diagnostic, Findings
 from eigengate.diagnostics._context import Context
 from eigengate.diagnostics._logarithms import log_gain
+from eigengate.diagnostics._matrix_free import krylov_method
 from eigengate.diagnostics._metric import Metric
-from eigengate.diagnostics._per_sample import sample_measurements, sample_spectra
+from eigengate.diagnostics._per_sample import (
+    estimated_measurements,
+    estimated_sample_spectra,
+    sample_measurements,
+    sample_spectra,
+    unless_converged,
+)
 from eigengate.diagnostics._summaries import singular_metrics
 from eigengate.estimators import Spectra, singular_summaries
+from eigengate.estimators.sample_spectra import EstimatedSpectra
 
 _METHOD: Final = "C backward passes, eigenvalues of the C×C Gram in float64"
 _SUMMARIES: Final = singular_metrics("input_jacobian", per="input")
@@ -32,6 +40,8 @@ class InputJacobian(Diagnostic):
     metrics: ClassVar[tuple[Metric, ...]] = (*_SUMMARIES.values(), _FORWARD, _TYPICAL)
 
     def measure(self, context: Context) -> Findings:
+        if context.matrix_free is not None and context.subject.x.is_floating_point():
+            return _estimated(context, context.matrix_free.inputs)
         inputs = context.sweep.inputs
         if inputs is None:
             return self.nothing("not_applicable", "the analysed input is not a floating point tensor")
@@ -47,3 +57,17 @@ class InputJacobian(Diagnostic):
             values[metric.name] = terms
         drawn: tuple[Spectrum, ...] = sample_spectra("input_jacobian", spectra)
         return Findings.of(measurements, spectra=drawn, per_sample=values)
+
+
+def _estimated(context: Context, spectra: EstimatedSpectra) -> Findings:
+    """From products with J_i and J_iᵀ."""
+    method = krylov_method(spectra, "J_i")
+    measurements, values = estimated_measurements(_SUMMARIES, spectra, context=context, method=method)
+    known = spectra.summaries()
+    for metric, gain in ((_FORWARD, known["operator_norm"]), (_TYPICAL, known["typical_gain"])):
+        measurement, terms = log_gain(
+            metric, gain.value, context, per_input_spread=True, factor=1.0, method=method, estimates=gain
+        )
+        measurements.append(unless_converged(measurement, spectra) if metric is _FORWARD else measurement)
+        values[metric.name] = terms
+    return Findings.of(measurements, spectra=estimated_sample_spectra("input_jacobian", spectra), per_sample=values)

@@ -67,5 +67,7 @@ def _spread(metric: Metric, spread: Spread) -> Measurement:
     gram = spread.centred_gram
     sampling: Interval | None = None
     if spread.value > 0:
-        sampling = log_jackknife_interval(lambda w: spread.squared(w).sqrt(), len(gram), device=gram.device)
+        n = len(gram)
+        # The distances from the samples' own mean are short by (n − 1)/n on average.
+        sampling = log_jackknife_interval(lambda w: (spread.squared(w) * n / (n - 1)).sqrt(), n, device=gram.device)
     return metric.exactly(spread.value, method=_METHOD, sampling=sampling)

@@ -11,11 +11,13 @@ from torch.nn import functional as F
 from eigengate.contract import Interval, Measurement, Quantity
 from eigengate.diagnostics._base import Diagnostic, Findings
 from eigengate.diagnostics._context import Context
+from eigengate.diagnostics._matrix_free import UNRESOLVED, MatrixFree
 from eigengate.diagnostics._metric import NO_SAMPLING, Metric
 from eigengate.diagnostics._per_sample import eigenvalue_spectrum
 from eigengate.diagnostics._summaries import kernel_metrics
 from eigengate.errors import BudgetExceededError
 from eigengate.estimators import Spectra, jackknife_interval, kernel_summaries, log_jackknife_interval
+from eigengate.estimators.group_jackknife import group_jackknife_interval, with_each_left_out
 from eigengate.estimators.weighted_kernel import centred_alignment, kernel_functionals
 
 _METHOD: Final = "class-traced kernel from per-sample gradients, dense eigenvalues in float64"
@@ -58,6 +60,8 @@ class NeuralTangentKernel(Diagnostic):
     metrics: ClassVar[tuple[Metric, ...]] = (*_PLAIN.values(), *_RELATIVE.values(), _ALIGNMENT, _TRAINING, _TYPICAL)
 
     def measure(self, context: Context) -> Findings:
+        if context.matrix_free is not None and context.subject.params:
+            return self._estimated(context, context.matrix_free)
         try:
             kernel = context.kernel
         except BudgetExceededError as error:
@@ -82,6 +86,28 @@ class NeuralTangentKernel(Diagnostic):
                 *_training(kernel.scaled_traced, dtype, products),
             ],
             spectra=spectra,
+        )
+
+    def _estimated(self, context: Context, products: MatrixFree) -> Findings:
+        """From random projections of the outputs."""
+        try:
+            kernel = products.kernel
+        except BudgetExceededError as error:
+            return self.nothing("out_of_budget", error.detail)
+        method = f"class-traced kernel from {kernel.num_passes} random sign projections of the outputs"
+        K, K_T = with_each_left_out(kernel.traced), with_each_left_out(kernel.scaled_traced)
+        dtype = context.subject.dtype
+        return Findings.of(
+            [
+                *_estimated_summaries(_PLAIN, K, dtype, method),
+                *_estimated_summaries(_RELATIVE, K_T, dtype, method),
+                _estimated_alignment(context, K, method),
+                *_estimated_training(K_T, dtype, method),
+            ],
+            spectra=[
+                eigenvalue_spectrum(name, _eigenvalues(mean, dtype, kernel.products).energies[0], complete=False)
+                for name, mean in (("ntk", K[0]), ("ntk_relative", K_T[0]))
+            ],
         )
 
 
@@ -114,12 +140,9 @@ def _summarized(
 
 
 def _alignment(context: Context, kernel: Float[Tensor, "n n"]) -> Measurement:
-    subject = context.subject
-    if not subject.labels_given:
+    if not context.subject.labels_given:
         return _ALIGNMENT.missing("not_applicable", "the probe data has no targets")
-    y = subject.y
-    targets = y.double() if y.is_floating_point() else F.one_hot(y, context.sweep.logits.shape[1]).double()
-    n = subject.n
+    targets, n = _targets(context), context.subject.n
     equal = torch.full((n,), 1 / n, dtype=torch.float64, device=kernel.device)
     value = float(centred_alignment(kernel, targets, equal))
     if value != value:
@@ -139,4 +162,63 @@ def _training(scaled: Float[Tensor, "n n"], dtype: torch.dtype, products: torch.
     return [
         _TRAINING.exactly(value, method=_METHOD, sampling=sampling),
         _TYPICAL.exactly(typical, method=_METHOD, detail=NO_SAMPLING),
+    ]
+
+
+def _targets(context: Context) -> Float[Tensor, "n c"]:
+    y = context.subject.y
+    return y.double() if y.is_floating_point() else F.one_hot(y, context.sweep.logits.shape[1]).double()
+
+
+def _estimated_summaries(
+    metrics: Mapping[str, Metric], kernels: Float[Tensor, "h n n"], dtype: torch.dtype, method: str
+) -> list[Measurement]:
+    """Of the mean of the projections' kernels, the first, and of those with a group of projections left out."""
+    spectra = Spectra.of_grams(kernels, columns=kernels.shape[1], dtype=dtype)
+    if (outcome := spectra.outcomes[0]) != "ok":
+        return [metric.missing(outcome, _WHY[outcome], method) for metric in metrics.values()]
+    summaries, functionals = kernel_summaries(spectra), kernel_functionals(kernels[0])
+    n, device = kernels.shape[1], kernels.device
+    return [
+        metric.missing("out_of_budget", UNRESOLVED, method)
+        if name == "condition_number"
+        else metric.estimated(
+            float(summaries[name][0]),
+            group_jackknife_interval(summaries[name]),
+            method=method,
+            sampling=log_jackknife_interval(functionals[name], n, device=device) if name in functionals else None,
+            detail=None if name in functionals else NO_SAMPLING,
+        )
+        for name, metric in metrics.items()
+    ]
+
+
+def _estimated_alignment(context: Context, kernels: Float[Tensor, "h n n"], method: str) -> Measurement:
+    exactly = _alignment(context, kernels[0])
+    if exactly.value is None:
+        return exactly
+    n, targets = context.subject.n, _targets(context)
+    equal = torch.full((n,), 1 / n, dtype=torch.float64, device=kernels.device)
+    statistics = torch.stack([centred_alignment(kernel, targets, equal) for kernel in kernels])
+    return _ALIGNMENT.estimated(
+        exactly.value, group_jackknife_interval(statistics), method=method, sampling=exactly.error.sampling
+    )
+
+
+def _estimated_training(kernels: Float[Tensor, "h n n"], dtype: torch.dtype, method: str) -> list[Measurement]:
+    exactly = _training(kernels[0], dtype, torch.float64)
+    if exactly[0].value is None:
+        return exactly
+    n = kernels.shape[1]
+    spectra = Spectra.of_grams(kernels, columns=n, dtype=dtype)
+    statistics = kernel_summaries(spectra)["dominance"].log10(), (n / spectra.effective_rank).log10()
+    return [
+        metric.estimated(
+            float(values[0]),
+            group_jackknife_interval(values),
+            method=method,
+            sampling=found.error.sampling,
+            detail=found.detail,
+        )
+        for metric, values, found in zip((_TRAINING, _TYPICAL), statistics, exactly, strict=True)
     ]

@@ -6,8 +6,15 @@ from eigengate.contract import Quantity
 from eigengate.diagnostics._base import Diagnostic, Findings
 from eigengate.diagnostics._context import Context
 from eigengate.diagnostics._logarithms import log_gain
+from eigengate.diagnostics._matrix_free import MatrixFree, krylov_method
 from eigengate.diagnostics._metric import Metric
-from eigengate.diagnostics._per_sample import sample_measurements, sample_spectra
+from eigengate.diagnostics._per_sample import (
+    estimated_measurements,
+    estimated_sample_spectra,
+    sample_measurements,
+    sample_spectra,
+    unless_converged,
+)
 from eigengate.diagnostics._summaries import singular_metrics
 from eigengate.errors import BudgetExceededError
 from eigengate.estimators import Spectra, singular_summaries
@@ -50,6 +57,8 @@ class ParameterJacobian(Diagnostic):
     )
 
     def measure(self, context: Context) -> Findings:
+        if context.matrix_free is not None and context.subject.params:
+            return _estimated(context, context.matrix_free)
         try:
             kernel = context.kernel
         except BudgetExceededError as error:
@@ -75,3 +84,26 @@ class ParameterJacobian(Diagnostic):
             spectra=sample_spectra("parameter_jacobian", spectra),
             per_sample=values | more_values,
         )
+
+
+def _estimated(context: Context, products: MatrixFree) -> Findings:
+    """From products with G_i, with G_i T, and their adjoints."""
+    plain, scaled = products.parameters, products.scaled_parameters
+    measurements, values = estimated_measurements(
+        _SUMMARIES, plain, context=context, method=krylov_method(plain, "G_i")
+    )
+    method, P, known = krylov_method(scaled, "G_i T"), plain.columns, scaled.summaries()
+    relative = {"operator_norm": _RELATIVE_NORM, "frobenius_norm": _RELATIVE_FROBENIUS}
+    more, more_values = estimated_measurements(relative, scaled, context=context, method=method)
+    for metric, summary, factor in ((_WORST, "operator_norm", 1.0), (_TYPICAL, "frobenius_norm", P**-0.5)):
+        gain = known[summary]
+        measurement, terms = log_gain(
+            metric, gain.value, context, per_input_spread=False, factor=factor, method=method, estimates=gain
+        )
+        more.append(unless_converged(measurement, scaled) if metric is _WORST else measurement)
+        more_values[metric.name] = terms
+    return Findings.of(
+        [*measurements, *more],
+        spectra=estimated_sample_spectra("parameter_jacobian", plain),
+        per_sample=values | more_values,
+    )

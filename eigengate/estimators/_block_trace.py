@@ -1,9 +1,17 @@
-"""The trace of an operator whose diagonal blocks are quieter than the rest."""
+"""The trace of an operator whose diagonal blocks are quieter than the rest.
+
+Interval: that of ``trace_moments`` per block; blocks have probe vectors of their own, so their variances add, and their
+degrees of freedom combine by Welch and Satterthwaite.
+"""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from eigengate.estimators._quadratic_forms import TraceMoments, trace_moments
 from eigengate.estimators.estimate import Estimate, estimated_from
 from eigengate.estimators.probe_vectors import rademacher
 from eigengate.operators import LinearOperator
@@ -27,15 +35,24 @@ def block_trace(A: LinearOperator, *, sizes: Sequence[int], num_samples: int, ge
     """
     if sum(sizes) != A.shape[0]:
         raise ValueError(f"blocks of sizes {list(sizes)} do not fill an operator of shape {A.shape}")
-    samples = []
-    for probe in rademacher(A, num_samples, generator).unbind(1):
-        total, first = 0.0, 0
-        for size in sizes:
-            inside = torch.zeros_like(probe)
-            inside[first : first + size] = probe[first : first + size]
-            total += float((inside.double() * (A @ inside).double()).sum())
-            first += size
-        samples.append(total)
-    values = torch.tensor(samples, dtype=torch.float64)
-    stderr = float(values.std() / num_samples**0.5)
-    return estimated_from(float(values.mean()), stderr, num_samples - 1, num_samples * len(sizes))
+    signs = rademacher(A, num_samples, generator)
+    starts = accumulate(sizes, initial=0)
+    found = [_block(A, signs, slice(first, first + size)) for first, size in zip(starts, sizes, strict=False)]
+    variance = sum(block.variance for block in found)
+    uncertain = sum(block.variance**2 / block.degrees_of_freedom for block in found if block.variance > 0)
+    return estimated_from(
+        sum(block.value for block in found),
+        variance**0.5,
+        variance**2 / uncertain if uncertain > 0 else 0.0,
+        num_samples * len(sizes),
+    )
+
+
+def _block(A: LinearOperator, signs: Float[Tensor, "N s"], block: slice) -> TraceMoments:
+    """One column at a time, of which only the block is kept."""
+    products = []
+    for probe in signs.unbind(1):
+        inside = torch.zeros_like(probe)
+        inside[block] = probe[block]
+        products.append((A @ inside)[block])
+    return trace_moments(signs[block], torch.stack(products, dim=1))

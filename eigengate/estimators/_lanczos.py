@@ -9,13 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eigengate.contract import Interval, Outcome
-from eigengate.estimators.orthonormal import ROUNDING, orthonormal_range, project_out
+from eigengate.estimators._outer_bounds import OuterBounds, safe_start
+from eigengate.estimators.orthonormal import project_out, rounding
 from eigengate.estimators.probe_vectors import gaussian
 from eigengate.estimators.resampling import LEVEL
 from eigengate.operators import LinearOperator
 
-# A good start can look converged at an inner eigenvalue before the random column has shown the outer one.
-_MIN_STEPS: Final = 8
 _KEPT_AT_RESTART: Final = 3  # of the basis' columns, a third
 
 
@@ -42,10 +41,14 @@ class Eigenpairs:
 @final
 @dataclass(frozen=True)
 class ExtremeEigenpairs:
-    """Both ends of a spectrum; ``ok`` means every residual is at most tolerance · max |θ|."""
+    """Both ends of a spectrum; ``ok`` means every residual is at most tolerance · max |θ|.
+
+    ``bounds`` say how far beyond the ends an eigenvalue can have been missed.
+    """
 
     largest: Eigenpairs
     smallest: Eigenpairs
+    bounds: OuterBounds
     num_products: int
     outcome: Outcome
 
@@ -78,31 +81,32 @@ def lanczos(
     A: LinearOperator,
     *,
     ends: Ends = Ends(),
-    start: Float[Tensor, "N b"] | None = None,
+    start: Float[Tensor, " N"] | None = None,
     tolerance: float,
     max_products: int,
     max_basis: int,
     generator: torch.Generator,
 ) -> ExtremeEigenpairs:
-    """Extreme eigenpairs by block Lanczos with full reorthogonalisation and thick restarts.
+    """Extreme eigenpairs by Lanczos with full reorthogonalisation and thick restarts.
 
     The projected matrix QᵀAQ is kept as it falls out of the orthogonalisation, so restarting with Ritz vectors needs
-    no products (Wu & Simon 2000; Parlett 1998, chapter 13). One random column always joins the start. Eigenvalues of a
-    multiplicity above the block's width may be reported fewer times than they occur.
+    no products (Wu & Simon 2000; Parlett 1998, chapter 13). Products are single: per product a block finds less, and
+    the eigenvalue at an end is one whatever its multiplicity; inner ones may be reported fewer times than they occur.
+    It ends when the residuals are small and the random part of the start leaves little room beyond either end
+    (``OuterBounds``); a restart ends the bounds, not the search.
 
     Args:
         A: Self-adjoint operator [N, N].
         ends: Which eigenvalues.
-        start: Columns that lie close to the wanted eigenvectors.
+        start: A vector close to the wanted eigenvectors; a longer random one is added to it.
         tolerance: Largest residual accepted, relative to the largest Ritz value by magnitude.
         max_products: Columns multiplied at most; running out gives ``not_converged``.
         max_basis: Columns kept at most.
-        generator: Draws the random column.
+        generator: Draws the random vector.
     """
-    random = gaussian(A, 1, generator)
-    block = random if start is None else torch.cat([start.to(A.dtype), random], dim=1)
-    krylov = _Krylov(A, block, max_basis=max(max_basis, 3 * (block.shape[1] + ends.count)))
-    tolerance = max(tolerance, ROUNDING * torch.finfo(A.dtype).eps)
+    vector, overlap = safe_start(A, start, generator)
+    krylov = _Krylov(A, vector, overlap, max_basis=max(max_basis, 3 * (1 + ends.count)))
+    tolerance = max(tolerance, rounding(A))
     while True:
         krylov.step(generator)
         theta, _, residuals = krylov.ritz()
@@ -110,7 +114,7 @@ def lanczos(
             return krylov.pairs(ends, "non_finite")
         order = ends.both(len(theta))
         accepted = len(order) == ends.count and bool((residuals[order] <= tolerance * theta.abs().max()).all())
-        if krylov.complete or (accepted and krylov.steps >= _MIN_STEPS):
+        if krylov.complete or (accepted and krylov.leaves_no_room(ends)):
             return krylov.pairs(ends, "ok")
         if krylov.num_products >= max_products:
             return krylov.pairs(ends, "not_converged")
@@ -122,16 +126,16 @@ def lanczos(
 class _Krylov:
     """An orthonormal basis Q, the projected matrix T = QᵀAQ, and the block to be multiplied next."""
 
-    def __init__(self, A: LinearOperator, block: Tensor, *, max_basis: int) -> None:
+    def __init__(self, A: LinearOperator, start: Tensor, overlap: float, *, max_basis: int) -> None:
         self._A = A
         self._max_basis = max_basis
-        self._eps = torch.finfo(A.dtype).eps
-        self.basis, _ = orthonormal_range(block, block[:, :0], floor=self._eps * float(block.norm()))
-        self._last = self.basis.shape[1]  # columns of the newest block, at the end of the basis
-        self._T = torch.zeros(self._last, self._last, dtype=torch.float64, device=A.device)
-        self._next, self._coupling = self.basis[:, :0], torch.zeros(0, self._last, dtype=torch.float64)
+        self._rounding = rounding(A)
+        self.basis = start.unsqueeze(1)
+        self._T = torch.zeros(1, 1, dtype=torch.float64, device=A.device)
+        self._next, self._coupling = self.basis[:, :0], torch.zeros(0, 1, dtype=torch.float64)
+        self._bounds = OuterBounds(overlap)
+        self._restarted = False
         self.num_products = 0
-        self.steps = 0
 
     @property
     def complete(self) -> bool:
@@ -139,21 +143,20 @@ class _Krylov:
         return self.basis.shape[1] >= self._A.shape[0] and self._next.shape[1] == 0
 
     def step(self, generator: torch.Generator) -> None:
-        """Append the next block, multiply it, orthogonalise the product."""
-        if self.steps:
+        """Append the next column, multiply it, orthogonalise the product."""
+        if self.num_products:
             self._append(self._next if self._next.shape[1] else self._fresh(generator))
-        W = self._A @ self.basis[:, -self._last :]
-        self.num_products += self._last
-        self.steps += 1
-        W, projection = project_out(self.basis, W)
-        self._T[:, -self._last :] = projection.double()
-        self._T[-self._last :, :] = projection.double().mT
+        W, projection = project_out(self.basis, self._A @ self.basis[:, -1:])
+        self.num_products += 1
+        self._T[:, -1:] = projection.double()
+        self._T[-1:, :] = projection.double().mT
         room = self._A.shape[0] - self.basis.shape[1]
         scale = max(float(projection.norm()), float(self._T.norm()), torch.finfo(torch.float64).tiny)
-        floor = ROUNDING * self._eps * scale
-        following, coupling = orthonormal_range(W, self.basis, floor=floor)
-        self._next = following[:, :room]
-        self._coupling = coupling.double()
+        norm = torch.linalg.vector_norm(W)
+        kept = int(float(norm) > self._rounding * scale)
+        self._next, self._coupling = (W / norm)[:, : min(kept, room)], norm.double().reshape(1, 1)[:kept]
+        if not self._restarted:
+            self._bounds = self._bounds.after(self.ritz()[0], float(self._coupling.norm()))
 
     def ritz(self) -> tuple[Tensor, Tensor, Tensor]:
         """Ritz values ascending, their coordinates in the basis, residual norms ‖B s_last‖."""
@@ -162,7 +165,7 @@ class _Krylov:
             nan = torch.full((T.shape[0],), float("nan"), dtype=T.dtype, device=T.device)
             return nan, torch.eye(T.shape[0], dtype=T.dtype, device=T.device), nan
         theta, S = torch.linalg.eigh(T)
-        return theta, S, torch.linalg.vector_norm(self._coupling.to(S.device) @ S[-self._last :], dim=0)
+        return theta, S, torch.linalg.vector_norm(self._coupling.to(S.device) @ S[-1:], dim=0)
 
     @property
     def full(self) -> bool:
@@ -177,6 +180,12 @@ class _Krylov:
         order = Ends(largest, kept - largest).both(len(theta))
         self.basis, _ = torch.linalg.qr(self.basis @ S[:, order].to(self.basis.dtype))
         self._T = torch.diag(theta[order])
+        self._restarted = True
+
+    def leaves_no_room(self, ends: Ends) -> bool:
+        """Whether the bounds lie close to the ends that are looked for, or can tell no more."""
+        theta, _, _ = self.ritz()
+        return self._restarted or self._bounds.are_close(theta, above=ends.largest > 0, below=ends.smallest > 0)
 
     def pairs(self, ends: Ends, outcome: Outcome) -> ExtremeEigenpairs:
         """The Ritz pairs at both ends as they stand."""
@@ -184,18 +193,16 @@ class _Krylov:
 
         def take(order: list[int]) -> Eigenpairs:
             # No residual is known better than the products are rounded.
-            floor = ROUNDING * self._eps * theta.abs().max()
+            floor = self._rounding * theta.abs().max()
             vectors = self.basis @ S[:, order].to(self.basis.dtype)
             return Eigenpairs(theta[order], vectors, residuals[order].clamp_min(floor))
 
         m = len(theta)
-        return ExtremeEigenpairs(take(ends.top(m)), take(ends.bottom(m)), self.num_products, outcome)
+        return ExtremeEigenpairs(take(ends.top(m)), take(ends.bottom(m)), self._bounds, self.num_products, outcome)
 
-    def _append(self, block: Tensor) -> None:
-        b, m = block.shape[1], self.basis.shape[1]
-        T = torch.zeros(m + b, m + b, dtype=self._T.dtype, device=self._T.device)
-        T[:m, :m] = self._T
-        self.basis, self._T, self._last = torch.cat([self.basis, block], dim=1), T, b
+    def _append(self, column: Tensor) -> None:
+        self.basis = torch.cat([self.basis, column], dim=1)
+        self._T = torch.nn.functional.pad(self._T, (0, 1, 0, 1))
 
     def _fresh(self, generator: torch.Generator) -> Tensor:
         """A random direction outside an invariant subspace."""

@@ -1,4 +1,7 @@
-"""The leading part of a matrix."""
+"""The leading part of a matrix.
+
+Its ``residual`` is a bound that fails with probability 1e-6, from products with vectors that the basis has not seen.
+"""
 
 import math
 from dataclasses import dataclass

@@ -1,15 +1,30 @@
-"""Stochastic Lanczos quadrature."""
+"""Stochastic Lanczos quadrature with the outliers taken out.
+
+A few probe vectors tell little of an eigenvalue that outweighs the others: its share of each is χ² with one degree of
+freedom, and so is most of the error. One probe vector therefore scouts. What it has converged to enters exactly, and
+the others see the orthogonal complement only, as Hutch++ does for the trace. The intervals are those of
+``SpectralMeasure``; their formula needs probe vectors without a preferred direction, hence the Gaussian ones here.
+"""
 
 from collections.abc import Callable
+from typing import Final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from eigengate.estimators.orthonormal import ROUNDING, project_out
-from eigengate.estimators.probe_vectors import rademacher
+from eigengate.estimators._tridiagonal import tridiagonalize
+from eigengate.estimators.orthonormal import project_out
+from eigengate.estimators.probe_vectors import gaussian
 from eigengate.estimators.spectral_measure import SpectralMeasure
 from eigengate.operators import LinearOperator
+
+# Residual, relative to its Ritz value, of a scouted eigenvalue. What it leaves of f(A) is of third order in it.
+_CAPTURED: Final = 1e-2
+# Odd and even depths err to opposite sides where a spectrum is symmetric about a kink of the integrand, as |λ| has.
+_RULES: Final = 4
+# Krylov bases held at once; where one of them exceeds it, that one.
+_BASIS_BYTES: Final = 2**28
 
 
 def slq(
@@ -23,49 +38,50 @@ def slq(
     """The spectral measure of a self-adjoint operator by stochastic Lanczos quadrature.
 
     Each probe vector's ``num_steps`` Lanczos steps give a Gauss rule that integrates polynomials up to degree
-    2·num_steps − 1 exactly against that vector's measure (Ubaru, Chen & Saad 2017, Alg. 1). The standard error of an
-    integral is that of the probe vectors; the truncation of the rule is not in it.
+    2·num_steps − 1 exactly against that vector's measure (Ubaru, Chen & Saad 2017, Alg. 1), and the rules of the last
+    few depths tell how far other integrands still move.
 
     Args:
         A: Self-adjoint operator [N, N].
-        num_steps: Lanczos steps per probe vector; N or more makes each rule exact.
-        num_samples: Rademacher probe vectors.
+        num_steps: Lanczos steps per probe vector; N or more makes the measure exact.
+        num_samples: Gaussian probe vectors, besides the scout.
         generator: Draws them.
         on_probe: Called after each probe vector with how many are done, and of how many.
     """
     N = A.shape[0]
     depth = min(num_steps, N)
-    nodes = torch.zeros(num_samples, depth, dtype=torch.float64, device=A.device)
+    known, Q, products = _scouted(A, depth, generator)
+    on_probe(1, num_samples + 1)
+    rest = N - Q.shape[1]
+    width = max(1, _BASIS_BYTES // (N * depth * torch.finfo(A.dtype).bits // 8))
+    nodes = torch.zeros(min(_RULES, depth), num_samples, depth, dtype=torch.float64, device=A.device)
     weights = torch.zeros_like(nodes)
-    products = 0
-    for j, start in enumerate(rademacher(A, num_samples, generator).unbind(1)):
-        T = tridiagonalize(A, start, num_steps=depth)
-        products += T.shape[0]
-        if not bool(torch.isfinite(T).all()):
-            return SpectralMeasure(torch.full_like(nodes, torch.nan), weights, products)
-        theta, S = torch.linalg.eigh(T)
-        nodes[j, : len(theta)] = theta
-        weights[j, : len(theta)] = N * S[0].square()
-        on_probe(j + 1, num_samples)
-    return SpectralMeasure(nodes, weights, products)
+    for first in range(0, num_samples, width) if rest else ():
+        probes = gaussian(A, min(width, num_samples - first), generator)
+        part = tridiagonalize(A, _unit(project_out(Q, probes)[0]), num_steps=depth)
+        theta, shares = part.gauss_rules(len(nodes))
+        last, products = first + probes.shape[1], products + part.num_products
+        nodes[:, first:last, : theta.shape[2]] = theta
+        weights[:, first:last, : theta.shape[2]] = rest * shares
+        on_probe(1 + last, num_samples + 1)
+    return SpectralMeasure(nodes, weights, known, torch.full_like(known, 0.5), products)
 
 
-def tridiagonalize(A: LinearOperator, start: Float[Tensor, " N"], *, num_steps: int) -> Float[Tensor, "k k"]:
-    """QᵀAQ on the Krylov space of ``start``, fully reorthogonalised; k < num_steps where the space is exhausted."""
-    basis = (start / start.norm()).unsqueeze(1)
-    diagonal: list[Tensor] = []
-    off_diagonal: list[Tensor] = []
-    for step in range(num_steps):
-        W, projection = project_out(basis, (A @ basis[:, -1]).unsqueeze(1))
-        diagonal.append(projection[-1, 0].double())
-        norm = W.norm()
-        scale = torch.stack(diagonal).abs().max()
-        if step == num_steps - 1 or float(norm) <= ROUNDING * torch.finfo(A.dtype).eps * float(scale):
-            break
-        off_diagonal.append(norm.double())
-        basis = torch.cat([basis, W / norm], dim=1)
-    main = torch.diag(torch.stack(diagonal))
-    if not off_diagonal:
-        return main
-    beside = torch.diag(torch.stack(off_diagonal), 1)
-    return main + beside + beside.mT
+def _scouted(
+    A: LinearOperator, depth: int, generator: torch.Generator
+) -> tuple[Float[Tensor, " m"], Float[Tensor, "N c"], int]:
+    """Two nodes of weight ½ for each of c eigenvalues that one probe vector converges to, their vectors, its products.
+
+    A Ritz vector q of residual r has qᵀAq = θ and qᵀA²q = θ² + r²: two nodes θ ± r of weight ½ have both moments.
+    """
+    scout = tridiagonalize(A, _unit(gaussian(A, 1, generator)), num_steps=depth)
+    if not bool(torch.isfinite(scout.matrix).all()):
+        return scout.matrix.new_full((1,), torch.nan), scout.basis[0, :0].mT, scout.num_products
+    theta, residuals, S = scout.ritz(0)
+    kept = residuals < _CAPTURED * theta.abs()
+    nodes = torch.cat([theta[kept] - residuals[kept], theta[kept] + residuals[kept]])
+    return nodes, scout.basis[0].mT @ S[:, kept].to(A.dtype), scout.num_products
+
+
+def _unit(columns: Float[Tensor, "N s"]) -> Float[Tensor, "N s"]:
+    return torch.nn.functional.normalize(columns, dim=0, eps=0.0)

@@ -1,4 +1,8 @@
-"""The largest singular value of an operator."""
+"""The largest singular value of an operator.
+
+Interval: a bound, not an estimate. Some σ² lies within the residual of the Ritz value, and a random start finds the
+outermost first; running out of products is the outcome ``not_converged``, with the bound as wide as it then is.
+"""
 
 from dataclasses import dataclass
 from typing import final
@@ -43,6 +47,6 @@ def spectral_norm(
     if energy != energy:
         return SpectralNorm(energy, None, pairs.num_products, "non_finite")
     sigma = max(energy, 0.0) ** 0.5
-    error = residual / sigma if sigma > 0 else 0.0
+    error = residual / sigma if sigma > 0 else residual**0.5
     interval = Interval(low=sigma - error, high=sigma + error, level=0.95)
     return SpectralNorm(sigma, interval, pairs.num_products, pairs.outcome)

@@ -10,16 +10,17 @@ from torch import Tensor
 
 from eigengate.contract import Interval, Outcome
 from eigengate.estimators._hutchpp import hutchpp
-from eigengate.estimators._lanczos import Ends, lanczos
+from eigengate.estimators._lanczos import Ends, ExtremeEigenpairs, lanczos
 from eigengate.estimators._slq import slq
 from eigengate.estimators.estimate import Estimate
+from eigengate.estimators.resampling import LEVEL
 from eigengate.estimators.spectral_measure import SpectralMeasure, Statistic
 from eigengate.operators import DenseOperator, LinearOperator
 
 # 48 products bring Hutch++ to about a percent on spectra of networks, whose eigenvalues decay fast.
 _TRACE_PRODUCTS: Final = 48
 _QUADRATURE_STEPS: Final = 24
-_QUADRATURE_SAMPLES: Final = 8
+_QUADRATURE_SAMPLES: Final = 7  # and the scout
 _LANCZOS_PRODUCTS: Final = 240
 
 
@@ -80,7 +81,7 @@ def dense_curvature(matrix: Float[Tensor, "N N"]) -> Curvature:
     tolerance = len(values) ** 0.5 * eps * float(values.abs().max())
 
     def exact(value: Tensor) -> Bounded:
-        return bounded_by(Estimate(float(value), 0.0, 0, 0), method)
+        return bounded_by(Estimate(float(value), 0.0, 0.0, 0), method)
 
     return Curvature(
         lambda_max=exact(values[-1]),
@@ -98,18 +99,18 @@ def dense_curvature(matrix: Float[Tensor, "N N"]) -> Curvature:
 def iterative_curvature(
     A: LinearOperator,
     *,
-    start: Float[Tensor, "N b"] | None,
+    start: Float[Tensor, " N"] | None,
     trace: Bounded | None = None,
     quadrature: SpectralMeasure | None = None,
     accuracy: float,
     memory_budget_bytes: int,
     generator: torch.Generator,
 ) -> Curvature:
-    """Both ends by block Lanczos, the trace by Hutch++, masses by quadrature.
+    """Both ends by Lanczos, the trace by Hutch++, masses by quadrature.
 
     Args:
         A: Self-adjoint operator.
-        start: Columns near the top eigenvectors.
+        start: A vector near the top eigenvectors.
         trace: Where the caller knows a better way to it.
         quadrature: The spectral measure that masses are read from; without one they stay undefined.
         accuracy: Residual aimed for, relative to the largest eigenvalue by magnitude.
@@ -127,8 +128,8 @@ def iterative_curvature(
         generator=generator,
     )
     if pairs.outcome == "non_finite":
-        return _undefined(A, "block Lanczos")
-    lanczos_method = f"block Lanczos, {pairs.num_products} products"
+        return _undefined(A, "Lanczos")
+    lanczos_method = _lanczos_method(A, pairs)
     if trace is None:
         estimate = hutchpp(A, num_products=_TRACE_PRODUCTS, generator=generator)
         trace = bounded_by(estimate, f"Hutch++, {estimate.num_products} products")
@@ -147,6 +148,13 @@ def iterative_curvature(
     )
 
 
+def _lanczos_method(A: LinearOperator, pairs: ExtremeEigenpairs) -> str:
+    """How both ends were found, and beyond what no eigenvalue lies."""
+    how = f" by {A.signature.products}" if A.signature.products else ""
+    outside = f"all eigenvalues in [{pairs.bounds.lower:.3g}, {pairs.bounds.upper:.3g}] with probability {LEVEL:g}"
+    return f"Lanczos, {pairs.num_products} products{how}; {outside}"
+
+
 def bounded_by(estimate: Estimate, method: str) -> Bounded:
     """The estimate with its 95 % interval; NaN stands for a ratio of zeros: undefined, not wrong."""
     undefined = estimate.value != estimate.value
@@ -163,8 +171,8 @@ def quadrature(
 def _integrated(measure: SpectralMeasure | None, statistic: Statistic) -> Bounded:
     if measure is None:
         return Bounded(float("nan"), None, "", "not_applicable")
-    probes, steps = measure.nodes.shape
-    method = f"stochastic Lanczos quadrature, {probes} probes of {steps} steps"
+    _, probes, steps = measure.nodes.shape
+    method = f"stochastic Lanczos quadrature, {probes} probes of {steps} steps, {measure.num_products} products"
     return bounded_by(measure.estimate(statistic), method)
 
 

@@ -6,8 +6,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from eigengate.operators import LinearOperator
+
 # Rounding of a product and its projections, in units of eps times the matrix' norm.
 ROUNDING: Final = 16
+
+
+def rounding(A: LinearOperator) -> float:
+    """Relative error of a product with A and of its projections."""
+    return A.signature.precision or ROUNDING * torch.finfo(A.dtype).eps
 
 
 def project_out(basis: Float[Tensor, "N m"], W: Float[Tensor, "N k"]) -> tuple[Tensor, Tensor]:

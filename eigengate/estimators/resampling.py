@@ -1,4 +1,10 @@
-"""How far the probe set, taken as a sample, lets a number move."""
+"""How far the probe set, taken as a sample, lets a number move.
+
+Means are studentised in every resample: the mean of a skewed population and its standard error move together, and the
+quantiles of their ratio know it, where percentiles of the mean alone cover a lognormal mean of 16 samples 87 % of the
+time instead of 91 %. Smooth functionals take Student's interval of their influences, on the scale of the logarithm
+where they are positive, which makes products and norms nearly symmetric.
+"""
 
 import math
 import sys
@@ -15,13 +21,15 @@ from eigengate.contract import Interval
 LEVEL: Final = 0.95
 # Percentiles of 1000 draws wobble by about 3 % of the interval's width (Efron & Tibshirani 1993, section 13.3).
 _RESAMPLES: Final = 1000
+# Fewer samples have too few distinct resamples for their quantiles of t to settle.
+_FEWEST: Final = 8
 
 
 def bootstrap_mean_interval(values: Float[Tensor, " n"], *, generator: torch.Generator) -> Interval | None:
-    """95 % expanded percentile bootstrap interval of the mean; None for fewer than two values.
+    """95 % bootstrap interval of the mean; None for fewer than two values.
 
-    The plain percentile interval is too narrow for small n; its tail probability is replaced by
-    Φ(−√(n/(n−1)) t_{0.975, n−1}), which makes it exact for normal data (Hesterberg 2015, section 5).
+    The bootstrap-t interval (Efron & Tibshirani 1993, chapter 12), or, where resamples often repeat one value and have
+    no standard deviation to divide by (few samples, few distinct values), the expanded percentile interval.
 
     Args:
         values: One finite value per sample.
@@ -31,8 +39,21 @@ def bootstrap_mean_interval(values: Float[Tensor, " n"], *, generator: torch.Gen
     if n < 2:
         return None
     v = values.detach().double()
-    draws = torch.randint(n, (_RESAMPLES, n), generator=generator, device=generator.device)
-    means = v[draws.to(v.device)].mean(dim=1).cpu()
+    draws = v[torch.randint(n, (_RESAMPLES, n), generator=generator, device=generator.device).to(v.device)].cpu()
+    spread = draws.std(dim=1)
+    if n < _FEWEST or float((spread == 0).double().mean()) > (1 - LEVEL) / 2:
+        return _expanded_percentiles(draws.mean(dim=1), n)
+    mean, scale = float(v.mean()), float(v.std())
+    scaled = ((draws.mean(dim=1) - mean) / spread)[spread > 0]
+    low, high = torch.quantile(scaled, torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=scaled.dtype)).tolist()
+    return Interval(low=mean - max(high, 0.0) * scale, high=mean - min(low, 0.0) * scale, level=LEVEL)
+
+
+def _expanded_percentiles(means: Float[Tensor, " resamples"], n: int) -> Interval:
+    """The plain percentile interval is too narrow for small n; its tail probability is replaced by Φ(−√(n/(n−1)) t).
+
+    t = t_{0.975, n−1}, which makes it exact for normal data (Hesterberg 2015, section 5).
+    """
     tail = float(norm.cdf(-math.sqrt(n / (n - 1)) * t.ppf((1 + LEVEL) / 2, n - 1)))
     low, high = torch.quantile(means, torch.tensor([tail, 1 - tail], dtype=means.dtype)).tolist()
     return Interval(low=low, high=high, level=LEVEL)

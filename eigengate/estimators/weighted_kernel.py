@@ -1,4 +1,7 @@
-"""Functionals of a kernel matrix as functionals of the weights of its samples."""
+"""Functionals of a kernel matrix as functionals of the weights of its samples.
+
+Interval: the infinitesimal jackknife's (``resampling``). Resamples with duplicates would lower the kernel's rank.
+"""
 
 from collections.abc import Callable
 

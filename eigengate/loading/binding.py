@@ -37,18 +37,18 @@ def bind(specs: tuple[TensorSpec, ...], probe: Probe, names: DimensionNames = _N
         probe: The arrays, [n, ...] each.
         names: What the file calls the dimensions of the inputs; dimensions of one name must have one size.
 
+    Whole numbers for an input whose type the file does not say stay what they are, unless nothing else could be
+    differentiated: a lone input is then cast, so that images may be saved as bytes.
+
     Raises:
         ShapeMismatchError: an input has no array, or one of another shape or kind; an array has no input; sizes differ
-            that must agree.
+            that must agree; several inputs of unknown type have whole numbers, and none has any others.
         ModelError: an input is in half precision, or has its batch in two dimensions.
     """
     dimensions = Dimensions(specs, names)
     dimensions.require_batch()
-    takes_tokens = any(not spec.dtype.is_floating_point for spec in specs)
-    inputs = tuple(
-        _fitted(_as_given(spec, array) if takes_tokens else spec, array, dimensions)
-        for spec, array in _matched(specs, probe.arrays)
-    )
+    matched = _as_given(_matched(specs, probe.arrays))
+    inputs = tuple(_fitted(spec, array, dimensions) for spec, array in matched)
     dimensions.require_agreement(inputs)
     floating = [position for position, tensor in enumerate(inputs) if tensor.is_floating_point()]
     return Binding(inputs, floating[0] if floating else None)
@@ -78,10 +78,22 @@ def _source(spec: TensorSpec, specs: tuple[TensorSpec, ...], arrays: Mapping[str
     raise ShapeMismatchError(f"the probe has no array for input {spec.name!r}; it has {sorted(arrays)}", hint=hint)
 
 
-def _as_given(spec: TensorSpec, tensor: Tensor) -> TensorSpec:
-    """The input of a type that the file does not say: beside tokens, whole numbers are masks and the like."""
-    keeps = not spec.is_declared and spec.dtype.is_floating_point and not tensor.is_floating_point()
-    return replace(spec, dtype=tensor.dtype) if keeps else spec
+def _as_given(matched: list[tuple[TensorSpec, Tensor]]) -> list[tuple[TensorSpec, Tensor]]:
+    """The inputs with arrays of whole numbers in the type of these, where the file does not say theirs."""
+    whole = [spec.name for spec, array in matched if _is_open(spec) and not array.is_floating_point()]
+    if whole and all(_is_open(spec) and not array.is_floating_point() for spec, array in matched):
+        if len(whole) == 1:
+            return matched
+        raise ShapeMismatchError(
+            f"the file does not say the types of the inputs {whole}, and the probe has only whole numbers for them",
+            hint="save what the network is differentiated by as floating point numbers: array.astype('float32')",
+        )
+    return [(replace(spec, dtype=array.dtype) if spec.name in whole else spec, array) for spec, array in matched]
+
+
+def _is_open(spec: TensorSpec) -> bool:
+    """Whether the file does not say the input's type, and nothing shows that it takes whole numbers."""
+    return not spec.is_declared and spec.dtype.is_floating_point
 
 
 def _fitted(spec: TensorSpec, tensor: Tensor, dimensions: Dimensions) -> Tensor:

@@ -7,8 +7,8 @@ import torch
 from eigengate.loading.functional_model import filled_up
 from eigengate.operators.subject import Subject
 
-# Forward values, their tangents, and the same again on the way back.
-_COPIES: Final = 4
+# A recorded gradient keeps the values of its forward and backward pass; differentiating it makes both again.
+_COPIES: Final = 6
 
 
 def activation_floats(subject: Subject) -> int:

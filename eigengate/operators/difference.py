@@ -21,7 +21,7 @@ class DifferenceOperator(LinearOperator):
     def signature(self) -> Signature:
         of = self.minuend.signature
         both = of.is_self_adjoint and self.subtrahend.is_self_adjoint
-        return Signature(of.rows, of.columns, of.dtype, of.device, is_self_adjoint=both)
+        return Signature(of.rows, of.columns, of.dtype, of.device, is_self_adjoint=both, precision=of.precision)
 
     def _matmat(self, X: Float[Tensor, "columns k"]) -> Float[Tensor, "rows k"]:
         return self.minuend @ X - self.subtrahend @ X

@@ -14,7 +14,11 @@ _MATERIALIZED_AT_ONCE: Final = 64
 @final
 @dataclass(frozen=True)
 class Signature:
-    """Shape, dtype and device of an operator, and what it promises; promises are not checked at run time."""
+    """Shape, dtype and device of an operator, and what it promises; promises are not checked at run time.
+
+    ``precision`` is the relative error of a product where it is not the rounding of the dtype; ``products`` says how
+    they are made, for reports.
+    """
 
     rows: int
     columns: int
@@ -22,6 +26,8 @@ class Signature:
     device: torch.device
     is_self_adjoint: bool = False
     is_psd: bool = False
+    precision: float | None = None
+    products: str = ""
 
 
 class LinearOperator(abc.ABC):

@@ -60,7 +60,7 @@ def sweep(
     if traced is not None:
         found = sweep_traced(
             traced,
-            C,
+            torch.eye(C, dtype=subject.dtype, device=subject.x.device),
             with_inputs=with_inputs,
             with_kernel=with_kernel,
             memory_budget_bytes=memory_budget_bytes,

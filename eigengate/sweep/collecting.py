@@ -52,20 +52,23 @@ def collect(
     groups: Sequence[ParameterGroup],
     rows: Tensor,
     *,
-    outputs: range,
+    projection: Float[Tensor, "C m"],
     with_inputs: bool,
     on_pass: OnPass,
 ) -> Collected:
-    """Pull outputs back to the uses of the given parameters, and to the input if wanted."""
+    """Pull back to the uses of the given parameters, and to the input if wanted.
+
+    The network that is collected from is x ↦ Uᵀf(x), U the projection: the columns of the identity for f itself.
+    """
     uses = [use for group in groups for use in group.uses]
     recording = Recording.of(subject, graph, uses, rows)
-    n, C = len(rows), len(outputs)
+    n, C = len(rows), projection.shape[1]
     collectors = [use.collector([recording.values[node] for node in use.wanted], n, C) for use in uses]
     leaves = [recording.zeros[result] for use in uses for result in use.results]
     leaves += [recording.x] if with_inputs else []
     J = recording.x.new_empty(n, C, recording.x[0].numel()) if with_inputs else None
-    for place, output in enumerate(outputs):
-        found = recording.pull(output, leaves)
+    for place, cotangent in enumerate(projection.unbind(1)):
+        found = recording.pull(cotangent, leaves)
         _hand_out(place, found, uses, collectors)
         if J is not None:
             J[:, place] = found[-1].flatten(1)

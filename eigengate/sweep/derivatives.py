@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
+from jaxtyping import Float
 from torch import Tensor
 
 from eigengate.sweep.collecting import Collected, OnPass, collect
@@ -27,19 +28,19 @@ class Derivatives:
 
 def sweep_traced(
     traced: Traced,
-    outputs: int,
+    projection: Float[Tensor, "C m"],
     *,
     with_inputs: bool,
     with_kernel: bool,
     memory_budget_bytes: int,
     on_progress: OnProgress,
 ) -> Derivatives:
-    """C backward passes over everything, or as often as memory makes necessary.
+    """Those of x ↦ Uᵀf(x), U the projection: a backward pass for each of its columns, or as often as memory makes it.
 
     Raises:
         BudgetExceededError: the tangent kernel cannot be filled within the budget.
     """
-    subject = traced.subject
+    subject, outputs = traced.subject, projection.shape[1]
     groups = traced.groups if with_kernel else ()
     plan = SweepPlan.of(subject, outputs, groups, memory_budget_bytes=memory_budget_bytes)
     store = JacobianStore(subject, outputs, memory_budget_bytes) if with_inputs else None
@@ -47,7 +48,7 @@ def sweep_traced(
     on_pass = _counter(on_progress, plan.passes(outputs))
     for number, parameters in enumerate(plan.rounds):
         last = number == len(plan.rounds) - 1
-        work = _Round(traced, outputs, parameters, plan.tiles, on_pass)
+        work = _Round(traced, projection, parameters, plan.tiles, on_pass)
         work.run(store if last else None, filling)
     return Derivatives(store.jacobians() if store else None, filling.finished() if filling else None)
 
@@ -58,7 +59,7 @@ class _Round:
     """Some parameters, for all pairs of tiles."""
 
     traced: Traced
-    outputs: int
+    projection: Float[Tensor, "C m"]
     parameters: tuple[ParameterGroup, ...]
     tiles: tuple[Tensor, ...]
     on_pass: OnPass
@@ -87,7 +88,7 @@ class _Round:
             self.traced.graph,
             self.parameters,
             rows,
-            outputs=range(self.outputs),
+            projection=self.projection,
             with_inputs=with_inputs,
             on_pass=self.on_pass,
         )

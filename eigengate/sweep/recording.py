@@ -52,10 +52,10 @@ class Recording:
         kept = dict(zip(wanted, (value.detach() for value in values), strict=True))
         return cls(f.reshape(len(rows), -1), x, dict(zip(tapped, zeros, strict=True)), kept)
 
-    def pull(self, output: int, leaves: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """∂f_output/∂leaf for every sample [n, ...]."""
-        row = self.f[:, output].sum()
-        found = torch.autograd.grad(row, leaves, retain_graph=True, allow_unused=True)
+    def pull(self, cotangent: Float[Tensor, " C"], leaves: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """∂⟨u, f⟩/∂leaf for every sample [n, ...], u the cotangent."""
+        u = cotangent.to(self.f.dtype).expand_as(self.f)
+        found = torch.autograd.grad(self.f, leaves, u, retain_graph=True, allow_unused=True)
         return tuple(torch.zeros_like(leaf) if part is None else part for leaf, part in zip(leaves, found, strict=True))
 
 

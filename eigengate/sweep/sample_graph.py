@@ -11,7 +11,18 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from eigengate.operators.subject import Subject
 
-_NO_NAMES: Final[frozenset[str]] = frozenset()
+_aten = torch.ops.aten
+# What they are given lends them its shape, not its numbers.
+_ONLY_SHAPED: Final = frozenset(
+    {
+        _aten.zeros_like.default,
+        _aten.ones_like.default,
+        _aten.full_like.default,
+        _aten.new_zeros.default,
+        _aten.new_ones.default,
+        _aten.new_full.default,
+    }
+)
 
 
 @final
@@ -95,5 +106,6 @@ def _parameters_of_static_values(graph: fx.Graph, names: tuple[str, ...]) -> dic
         known[node] = frozenset({name})
     for node in graph.nodes:
         if node.op in ("get_attr", "call_function") and all(operand in known for operand in node.all_input_nodes):
-            known[node] = frozenset().union(*(known[operand] for operand in node.all_input_nodes))
+            shaped = node.target in _ONLY_SHAPED
+            known[node] = frozenset().union(*(() if shaped else known[operand] for operand in node.all_input_nodes))
     return known

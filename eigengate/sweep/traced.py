@@ -9,7 +9,7 @@ from eigengate.operators.differentiation import MISSING_RULE
 from eigengate.operators.subject import Subject
 from eigengate.sweep.collecting import collect
 from eigengate.sweep.parameter_group import ParameterGroup, parameter_groups
-from eigengate.sweep.sample_graph import SampleGraph
+from eigengate.sweep.sample_graph import SampleGraph, shape_of
 
 
 @final
@@ -36,12 +36,18 @@ class Traced:
             return None
         return traced
 
+    @property
+    def outputs(self) -> int:
+        """C."""
+        return shape_of(self.graph.output).numel()
+
     def try_out(self) -> None:
         """One output of the first sample, by every parameter."""
         first = torch.arange(1, device=self.subject.x.device)
+        output = torch.eye(self.outputs, 1, dtype=self.subject.dtype, device=self.subject.x.device)
         with_inputs = self.subject.x.is_floating_point()
         collected = collect(
-            self.subject, self.graph, self.groups, first, outputs=range(1), with_inputs=with_inputs, on_pass=_ignore
+            self.subject, self.graph, self.groups, first, projection=output, with_inputs=with_inputs, on_pass=_ignore
         )
         for _ in collected.gradients():
             pass

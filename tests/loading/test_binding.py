@@ -10,6 +10,8 @@ from eigengate.errors import ModelError, ShapeMismatchError
 from eigengate.loading.binding import bind
 from eigengate.loading.probe import Probe
 from eigengate.loading.program import TensorSpec
+from tests.support.scripted_networks import Gathered, Masked, OneHot, Parity
+from tests.support.torch_networks import torchscript
 
 F32, F64, I32, I64 = torch.float32, torch.float64, torch.int32, torch.int64
 SEQUENCE = (TensorSpec("x", F32, (None, None, 6)), TensorSpec("mask", F32, (None, None)))
@@ -232,3 +234,52 @@ def test_three_inputs_of_an_onnx_file_are_audited_by_name():
     held = {entry.subject for entry in report.coverage if "not differentiated" in entry.note}
     assert held == {"input token", "input age"}
     assert report.probe.shape == (4,)
+
+
+OPEN = (TensorSpec("x", F32, is_declared=False), TensorSpec("c", F32, is_declared=False))
+IMAGE = torch.tensor([[0, 255]], dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("dtype", [I64, I32, torch.uint8, torch.bool])
+def test_whole_numbers_for_an_input_of_unknown_type_stay_what_they_are(dtype):
+    values = torch.tensor([1, 0], dtype=dtype)
+    binding = bind(OPEN, probe(x=torch.ones(2, 3, dtype=F64), c=values))
+    assert [tensor.dtype for tensor in binding.inputs] == [F32, dtype]
+    assert torch.equal(binding.inputs[1], values)
+    assert binding.position == 0
+    assert bind(OPEN[::-1], probe(x=torch.ones(2, 3), c=values)).position == 1
+
+
+def test_a_lone_image_of_bytes_is_cast():
+    (tensor,) = bind(OPEN[:1], probe(x=IMAGE)).inputs
+    assert tensor.dtype is F32
+    declared = (OPEN[0], TensorSpec("c", F32))
+    assert [tensor.dtype for tensor in bind(declared, probe(x=IMAGE, c=IMAGE)).inputs] == [torch.uint8, F32]
+
+
+def test_several_inputs_of_unknown_type_with_whole_numbers_alone_are_refused():
+    error = refusal(OPEN, {"x": IMAGE, "c": torch.ones(1, dtype=I64)})
+    assert "does not say the types of the inputs ['x', 'c']" in error.detail
+    assert "floating point" in error.hint
+
+
+@pytest.mark.parametrize("form", ["scripted", "frozen"])
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (Parity, torch.tensor([[2**24 + 1], [2**24 + 3], [4]])),
+        (OneHot, torch.tensor([0, 2, 1])),
+        (Gathered, torch.tensor([[0, 1], [2, 2], [1, 0]])),
+        (Masked, torch.tensor([[True, False, True]] * 3)),
+    ],
+)
+def test_a_scripted_network_is_measured_on_whole_numbers_as_they_are(kind, values, form):
+    network, x = kind().eval(), torch.linspace(-1, 1, 9).reshape(3, 3)
+    model = eigengate.load_model(torchscript(network, x, form))
+    arrays = probe(x=x, c=values)
+    given = bind(model.inputs, arrays).inputs
+    torch.testing.assert_close(model.apply(model.params, *given), network(x, values))
+    config = eigengate.AuditConfig(device="cpu", quantities=("input_jacobian",))
+    report = eigengate.audit(model, arrays, config)
+    assert report.certificate.passed
+    assert [info.dtype for info in report.model.inputs] == ["float32", str(values.dtype).removeprefix("torch.")]

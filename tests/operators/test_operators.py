@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from eigengate.estimators import lanczos
 from eigengate.operators import (
     DenseOperator,
     DiagonalCongruence,
@@ -19,8 +20,9 @@ from eigengate.operators import (
     ParameterSpace,
     Subject,
 )
+from eigengate.operators.recorded_gradient import RecordedGradient
 from tests.support import dense
-from tests.support.subjects import normal, small_subject
+from tests.support.subjects import normal, small_subject, subject_of
 
 KINDS = ("mlp", "cnn", "attention")
 # Sums of some hundred float64 terms of size one.
@@ -89,12 +91,74 @@ def test_an_operator_is_its_dense_matrix_and_obeys_the_laws(pair):
 
 
 @pytest.mark.parametrize("kind", ["mlp", "cnn"])
-def test_double_backward_gives_the_same_products_as_forward_mode(kind):
+def test_every_mode_gives_the_same_products(kind):
     subject = small_subject(kind)
-    for operator in (HessianOperator.of(subject), GaussNewtonOperator.of(subject)):
-        assert operator.mode == "forward"
-        other = replace(operator, mode="double_backward")
-        torch.testing.assert_close(other.materialize(), operator.materialize(), **EXACT)
+    gauss_newton, hessian = GaussNewtonOperator.of(subject), HessianOperator.of(subject)
+    assert (gauss_newton.mode, hessian.mode) == ("forward", "double_backward")
+    for operator, mode in ((gauss_newton, "double_backward"), (hessian, "forward")):
+        torch.testing.assert_close(replace(operator, mode=mode).materialize(), operator.materialize(), **EXACT)
+
+
+@pytest.mark.parametrize("batches", [None, uneven], ids=["one batch", "uneven"])
+def test_the_gradient_is_that_of_the_mean_loss(batches):
+    subject = small_subject("mlp")
+    space, theta = ParameterSpace.of(subject.params), dense.theta(subject)
+    expected = torch.func.grad(lambda w: subject.mean_loss(space.unflatten(w)))(theta)
+    operator = HessianOperator.of(subject, batches and batches(subject))
+    for mode in ("double_backward", "forward"):
+        torch.testing.assert_close(replace(operator, mode=mode).gradient, expected, **EXACT)
+
+
+def test_a_recorded_gradient_multiplies_columns_singly_as_together():
+    theta, X = normal(5), normal(5, 3, seed=1)
+    recorded = RecordedGradient.of(lambda t: t.prod() + t.sin().sum(), theta)
+    matrix = torch.func.hessian(lambda t: t.prod() + t.sin().sum())(theta)
+    torch.testing.assert_close(recorded.derivative(X, at_once=2), matrix @ X, **EXACT)
+    singly = torch.cat([recorded.derivative(column.unsqueeze(1), at_once=1) for column in X.unbind(1)], dim=1)
+    torch.testing.assert_close(singly, matrix @ X, **EXACT)
+
+
+def test_a_gradient_that_does_not_depend_on_the_parameters_has_derivative_zero():
+    for total in (lambda t: 3 * t.sum(), lambda t: torch.ones(())):
+        assert not RecordedGradient.of(total, normal(4)).derivative(normal(4, 2), at_once=2).any()
+
+
+def with_cube(rule: type[torch.autograd.Function]) -> Subject:
+    """A linear layer whose outputs an operator of restricted differentiability cubes."""
+
+    class Cubed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = torch.nn.Linear(4, 3)
+
+        def forward(self, x):
+            return rule.apply(self.linear(x))
+
+    torch.manual_seed(0)
+    return subject_of(Cubed(), normal(6, 4), torch.arange(6) % 3)
+
+
+def test_products_fall_back_to_forward_mode_and_then_to_differences_and_say_so():
+    whole = HessianOperator.of(with_cube(Cube))
+    forward, difference = (HessianOperator.of(with_cube(rule)) for rule in (ForwardOnlyCube, FirstOrderCube))
+    assert [operator.mode for operator in (whole, forward, difference)] == ["double_backward", "forward", "difference"]
+    assert [operator.signature.precision for operator in (whole, forward)] == [None, None]
+    matrix = whole.materialize()
+    torch.testing.assert_close(forward.materialize(), matrix, **EXACT)
+    error = torch.linalg.matrix_norm(difference.materialize() - matrix, ord=2)
+    # eps^⅔ is 4e-11 in float64; third derivatives of cubes are of size one.
+    assert error <= difference.signature.precision * torch.linalg.matrix_norm(matrix, ord=2) < 1e-6
+
+
+def test_the_error_of_differences_is_in_the_eigenvalues_interval():
+    subject = with_cube(FirstOrderCube)
+    truth = float(torch.linalg.eigvalsh(HessianOperator.of(with_cube(Cube)).materialize())[-1])
+    operator = HessianOperator.of(subject)
+    pairs = lanczos(operator, tolerance=1e-9, max_products=60, max_basis=30, generator=torch.Generator().manual_seed(0))
+    interval = pairs.largest.interval()
+    assert pairs.outcome == "ok"
+    assert interval.low <= truth <= interval.high
+    assert interval.high - truth >= 0.5 * operator.signature.precision * truth
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -136,6 +200,102 @@ class CubeWithoutForwardMode(torch.autograd.Function):
     def backward(ctx, u):
         (x,) = ctx.saved_tensors
         return 3 * x**2 * u
+
+
+class Cube(torch.autograd.Function):
+    """The cube, differentiable as often as one likes."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x):
+        return x**3
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, u):
+        (x,) = ctx.saved_tensors
+        return u * 3 * x**2
+
+
+class FirstOrderCube(torch.autograd.Function):
+    """The cube with a backward pass that cannot be differentiated."""
+
+    @staticmethod
+    def forward(x):
+        return x**3
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, u):
+        (x,) = ctx.saved_tensors
+        return OpaqueProduct.apply(u, x)
+
+
+class OpaqueProduct(torch.autograd.Function):
+    """3ux², without a derivative of any kind."""
+
+    @staticmethod
+    def forward(u, x):
+        return u * 3 * x**2
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, v):
+        raise RuntimeError("no second derivative")
+
+
+class ForwardOnlyCube(torch.autograd.Function):
+    """The cube with a backward pass that has a forward-mode rule only."""
+
+    @staticmethod
+    def forward(x):
+        return x**3
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, u):
+        (x,) = ctx.saved_tensors
+        return ForwardOnlyProduct.apply(u, x)
+
+    @staticmethod
+    def jvp(ctx, t):
+        (x,) = ctx.saved_tensors
+        return 3 * x**2 * t
+
+
+class ForwardOnlyProduct(torch.autograd.Function):
+    """3ux² with a forward-mode rule only."""
+
+    @staticmethod
+    def forward(u, x):
+        return u * 3 * x**2
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, v):
+        raise RuntimeError("no second derivative")
+
+    @staticmethod
+    def jvp(ctx, du, dx):
+        u, x = ctx.saved_tensors
+        return 3 * x**2 * du + 6 * u * x * dx
 
 
 def test_a_wrong_operand_is_refused_with_both_shapes():

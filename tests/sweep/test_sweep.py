@@ -8,6 +8,7 @@ from eigengate.errors import BudgetExceededError
 from eigengate.operators import ParameterSpace
 from eigengate.sweep import sweep
 from eigengate.sweep.gram import row_products
+from eigengate.sweep.traced import Traced
 from tests.support import dense
 from tests.support.subjects import in_dtype, mlp, normal, small_subject, subject_of
 
@@ -124,6 +125,26 @@ class Squares(nn.Module):
 def test_an_operator_without_a_batching_rule_is_swept_sample_by_sample():
     torch.manual_seed(0)
     subject = subject_of(Squares().double(), normal(3, 4))
+    G = dense.parameter_jacobian(subject)
+    torch.testing.assert_close(sweep(subject, memory_budget_bytes=ROOMY).kernel.full, G @ G.mT, **EXACT)
+
+
+class FoldedNormalization(nn.Module):
+    """Running statistics folded into scale and shift, whose shape the zeros and ones in their place take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(torch.full((3,), 1.5)), nn.Parameter(torch.full((3,), 0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, variance = torch.zeros_like(self.shift), torch.ones_like(self.scale)
+        normal = nn.functional.batch_norm(x, mean, variance, self.scale, self.shift, False, 0.0, 0.0)
+        return normal.mean(dim=(2, 3)) ** 2
+
+
+def test_what_only_has_the_shape_of_a_parameter_does_not_depend_on_it():
+    subject = subject_of(FoldedNormalization().double(), normal(4, 3, 5, 5))
+    assert Traced.of(subject) is not None
     G = dense.parameter_jacobian(subject)
     torch.testing.assert_close(sweep(subject, memory_budget_bytes=ROOMY).kernel.full, G @ G.mT, **EXACT)
 

@@ -27,7 +27,13 @@ def test_gradients_of_every_form_have_the_products_of_dense_ones(name):
     rows = torch.arange(subject.n)
     C = subject.outputs(subject.params, subject.x).shape[1]
     collected = collect(
-        subject, graph, parameter_groups(graph), rows, outputs=range(C), with_inputs=False, on_pass=lambda: None
+        subject,
+        graph,
+        parameter_groups(graph),
+        rows,
+        projection=torch.eye(C, dtype=subject.dtype),
+        with_inputs=False,
+        on_pass=lambda: None,
     )
     sizes = [tensor.numel() for tensor in subject.params.values()]
     columns = dict(zip(subject.params, parameter_jacobian(subject).split(sizes, dim=1), strict=True))

@@ -17,15 +17,13 @@ from eigengate.loading.torchscript.randomness import is_quiet
 from eigengate.loading.torchscript.rewrites import REWRITES
 from eigengate.loading.torchscript.rewrites.random import DRAWING
 from eigengate.loading.torchscript.scalars import DTYPE_CODES, DTYPES
+from eigengate.loading.torchscript.twins import functional_twin
+from eigengate.loading.torchscript.views import RESHAPING
 
 DRAWS: Final = Ref("random numbers")
 """Where random numbers come from; no value of a graph has this name."""
 
 _LEFT_OUT: Final = frozenset({"pin_memory", "layout"})
-# They change the shape of their argument, which is another thing than its numbers.
-_RESHAPING: Final = frozenset(
-    f"aten::{name}_" for name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes", "swapdims")
-)
 
 
 @final
@@ -55,6 +53,11 @@ class Operator:
         """Whether it writes into the memory of its first argument."""
         arguments = self.overload._schema.arguments
         return bool(arguments) and _is_written(arguments[0])
+
+    @property
+    def reshapes_first_argument(self) -> bool:
+        """Whether it gives its first argument another shape, which is another thing than other numbers."""
+        return self.name in RESHAPING
 
     @property
     def viewed(self) -> str | None:
@@ -102,8 +105,6 @@ def operator_of(node: Node) -> Operator:
         raise Refusal(reason)
     if overload is None:
         raise Refusal("it is not supported")
-    if node.operator in _RESHAPING:
-        raise Refusal("it changes the shape of its argument in place")
     if any(_is_written(argument) for argument in overload._schema.arguments[1:]):
         raise Refusal("operators that write into an argument are not supported")
     operator = Operator(overload)
@@ -140,7 +141,16 @@ def drawing(node: Node) -> Callable[..., Any] | None:
     name, _, overload = node.target.removeprefix(ATEN).partition(".")
     key = f"aten::{name}" if overload == "default" else f"aten::{name}.{overload}"
     function = DRAWING.get(key)
-    return None if function is None or is_quiet(node.operator, dict(node.arguments)) else function
+    if function is None:
+        return None
+    found = _find(node.target.removeprefix(ATEN))
+    return None if is_quiet(node.operator, {**_defaults(found), **dict(node.arguments)}) else function
+
+
+def _defaults(overload: torch._ops.OpOverload | None) -> dict[str, Any]:
+    """What an operator's arguments are that a call leaves out."""
+    arguments = () if overload is None else overload._schema.arguments
+    return {argument.name: argument.default_value for argument in arguments if argument.has_default_value()}
 
 
 def call_of(node: Node, operator: Operator, precision: Precision) -> Call:
@@ -205,8 +215,7 @@ def _call_of_overload(operator: Operator, given: Mapping[str, Any], precision: P
 def _functional(operator: Operator) -> torch._ops.OpOverload:
     if not operator.changes_first_argument:
         return operator.overload
-    schema = operator.overload._schema
-    twin = _find(f"{operator.name.removeprefix('aten::').removesuffix('_')}.{schema.overload_name or 'default'}")
+    twin = functional_twin(operator.name.removesuffix("_"), operator.overload._schema)
     if twin is None or not operator.name.endswith("_"):
         raise Refusal("it has no functional form")
     return twin

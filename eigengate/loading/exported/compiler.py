@@ -178,7 +178,9 @@ class _Compiler:
             raise Refusal("it draws random numbers inside a branch")
         call = call_of(node, operator, self.precision)
         viewed = operator.viewed
-        if operator.changes_first_argument:
+        if operator.reshapes_first_argument:
+            self._reshape(node, operator, call)
+        elif operator.changes_first_argument:
             self._in_place(node, call)
         elif viewed is not None:
             self._view(node, operator, call, viewed)
@@ -213,6 +215,16 @@ class _Compiler:
         for name in node.made():
             self.memory.rename(name, target.name)
 
+    def _reshape(self, node: Node, operator: Operator, call: Call) -> None:
+        target = call.positional[0]
+        if not isinstance(target, Ref):
+            raise Refusal("it reshapes something that is no tensor")
+        others = tuple(self._source(value) for value in call.positional[1:])
+        view = View(f"{target.name} before {node.label}", operator.name.removesuffix("_"), call.function, others)
+        self.memory.reshape(target.name, self._add(call, self.slot(), node), view)
+        for name in node.made():
+            self.memory.rename(name, target.name)
+
     def _view(self, node: Node, operator: Operator, call: Call, viewed: str) -> None:
         base = call.positional[0]
         if node.argument(viewed) != base or not isinstance(base, Ref):
@@ -234,8 +246,12 @@ class _Compiler:
     def _identity(self, node: Node) -> None:
         value = node.positional[0] if node.arguments else None
         for name in node.made():
-            if isinstance(value, Ref):
+            if isinstance(value, Ref) and node.operator.endswith("_"):
                 self.memory.rename(name, value.name)
+            elif isinstance(value, Ref):
+                # Another tensor with the same memory, which may get a shape of its own.
+                view = View(value.name, "aten::alias", lambda base: base, ())
+                self.memory.show(name, self._source(value), view)
             else:
                 self.memory.make(name, self._source(value))
 

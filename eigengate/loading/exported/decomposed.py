@@ -1,6 +1,5 @@
 """Operators that only ``run_decompositions`` writes, and kernels it picks that have no second derivative."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -57,11 +56,6 @@ def _view(self: Tensor, *, size: Sequence[int]) -> Tensor:
     return self.reshape(size)
 
 
-def _slice_scatter(self: Tensor, *, src: Tensor, end: int | None = None, **place: Any) -> Tensor:
-    # An open end is written as the largest integer, which the kernel adds to.
-    return torch.slice_scatter(self, src, end=None if end == sys.maxsize else end, **place)
-
-
 def _safe_softmax(self: Tensor, *, dim: int, **_: Any) -> Tensor:
     """Softmax in which a row of nothing but −∞ gives zeros, with zero derivative instead of NaN."""
     empty = (self == -torch.inf).all(dim, keepdim=True)
@@ -79,7 +73,6 @@ DECOMPOSED: Final[Mapping[str, Callable[..., Any]]] = {
     "aten::_safe_softmax": _safe_softmax,
     "aten::view.default": _view,
     "aten::_unsafe_view": _view,
-    "aten::slice_scatter": _slice_scatter,
     "aten::native_dropout": _dropout,
     "aten::_embedding_bag_forward_only": _EMBED_BAG,
 }

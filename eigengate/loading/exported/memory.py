@@ -6,7 +6,7 @@ reads a view of an older version next is given the view anew.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, final
 
 import torch
@@ -83,9 +83,8 @@ _DIM_PLACE: Final[Mapping[str, int]] = {
 """Operators that cut a tensor into parts, and which of their other arguments is the dimension."""
 
 _MORE_WRITE_BACK: Final[Mapping[str, Callable[..., Tensor]]] = {
+    "aten::alias": lambda _, changed: changed,
     "aten::diagonal": torch.diagonal_scatter,
-    "aten::swapaxes": lambda _, changed, first, second: changed.transpose(first, second),
-    "aten::swapdims": lambda _, changed, first, second: changed.transpose(first, second),
 }
 
 
@@ -120,6 +119,15 @@ class Memory:
     def rename(self, name: str, old: str) -> None:
         """Enter a second name of a value."""
         self._enter(name, self._place(old))
+
+    def reshape(self, name: str, slot: int, view: View) -> None:
+        """Make a value, under all its names, a view of what it was until now, which gets the name ``view.base``."""
+        place = self._place(name)
+        self._enter(view.base, replace(place))
+        for other in self._places.values():
+            if other.view is not None and self._places.get(other.view.base) is place:
+                other.view = replace(other.view, base=view.base)
+        place.slot, place.version, place.view = slot, place.root.version, view
 
     def read(self, name: str) -> int:
         """The slot of a value as it is now.

@@ -9,7 +9,6 @@ from typing import Any, Final, Self, final
 import torch
 from torch import Tensor
 
-from eigengate.errors import UnsupportedOperatorError
 from eigengate.loading.batching import Batching
 from eigengate.loading.exported.compiler import DROPOUTS, IDENTITIES, Compiled, Tensors, compiled
 from eigengate.loading.exported.embedding import OpenedGraph, opened_graph
@@ -19,7 +18,7 @@ from eigengate.loading.exported.remarks import reading_remark, written_remark
 from eigengate.loading.exported.sizes import Sizes
 from eigengate.loading.program import Embedding, Program, TensorSpec
 from eigengate.loading.torchscript.precision import Precision
-from eigengate.loading.torchscript.remarks import random_remark
+from eigengate.loading.torchscript.remarks import random_remark, stateful_remark
 from eigengate.loading.torchscript.signature import common_type
 
 _SOFTMAXES: Final = frozenset({"aten::softmax", "aten::log_softmax", "aten::_softmax", "aten::_log_softmax"})
@@ -83,7 +82,7 @@ class Source:
         """The plan of the graph.
 
         Raises:
-            UnsupportedOperatorError: Some nodes have no pure function, or the network has a state.
+            UnsupportedOperatorError: Some nodes have no pure function.
         """
         held = {value: self.buffers[name] for value, name in self.lifted.items() if name in self.buffers}
         tensors = Tensors(
@@ -102,7 +101,6 @@ class ExportedProgram(Program):
         self._source = source
         self._precision = precision
         self._compiled = source.compiled(precision)
-        self._require_no_state()
         self._plan = self._compiled.plan
         self._parameters = {name: precision.convert(tensor) for name, tensor in source.parameters.items()}
 
@@ -139,10 +137,12 @@ class ExportedProgram(Program):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        reads, written = self._compiled.reads_data, sorted(self._written)
+        reads, state = self._compiled.reads_data, tuple(sorted(self._state))
+        written = sorted(self._written - self._state)
         return (
             *self._source.notes,
             *([random_remark(self.drawing)] if self.drawing else []),
+            *([stateful_remark(state)] if state else []),
             *([written_remark(written)] if written else []),
             *([reading_remark(reads)] if reads else []),
         )
@@ -186,17 +186,11 @@ class ExportedProgram(Program):
         lifted = self._source.lifted
         return {lifted[value] for value in self._compiled.written if value in lifted} | self._source.mutated
 
-    def _require_no_state(self) -> None:
-        """Refuse a network whose answer depends on what it was asked before."""
+    @property
+    def _state(self) -> set[str]:
+        """What the answer depends on and the network updates: every evaluation starts from what the file has."""
         lifted = self._source.lifted
-        read = {lifted[value] for value in self._compiled.read if value in lifted} & self._written
-        if read:
-            raise UnsupportedOperatorError(
-                f"the network is stateful: it reads and updates its own {', '.join(sorted(read)[:5])} while it runs, "
-                "so that its answer depends on the calls before",
-                hint="Export it in evaluation mode, or make the state an input and an output.",
-                context={"nodes": [], "stateful": sorted(read)},
-            )
+        return {lifted[value] for value in self._compiled.read if value in lifted} & self._written
 
     def _before_softmax(self, output: Ref) -> Ref | None:
         """What enters the softmax over classes (dimension 1 or the last) that makes an output, if one does."""

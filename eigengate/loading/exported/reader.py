@@ -25,7 +25,7 @@ def read_exported(data: bytes) -> Lowered:
 
     Raises:
         ModelLoadError: It cannot be read, or it holds what is never read here: pickled objects, compiled code.
-        UnsupportedOperatorError: Some nodes have no pure function, all of them listed, or the network has a state.
+        UnsupportedOperatorError: Some nodes have no pure function, all of them listed.
         QuantizedModelError: The network is quantised.
     """
     archive = open_archive(data)

@@ -76,9 +76,13 @@ class ExportedRuntime(Runtime):
         return results, watching.seen
 
     def _arguments(self, program: Any, inputs: Sequence[Tensor]) -> list[Any]:
-        """What the graph takes, in order; copies of the inputs, for a network may write into what it is given."""
+        """What the graph takes, in order; copies of inputs and buffers, for a network may write into those."""
         given = iter(inputs)
-        tensors = {**program.state_dict, **program.constants}
+        trained = frozenset(program.graph_signature.parameters)
+        tensors = {
+            path: tensor if path in trained or not isinstance(tensor, Tensor) else tensor.clone()
+            for path, tensor in {**program.state_dict, **program.constants}.items()
+        }
         paths = {lifted.value: lifted.path for lifted in self._document.lifted()}
         names = {tensor.name for tensor in self._document.inputs()}
         fixed = self._document.constants()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, final
 
 from eigengate.loading.torchscript.ir import Block, Network, Node
-from eigengate.loading.torchscript.views import WRITE_BACK
+from eigengate.loading.torchscript.views import RESHAPING, WRITE_BACK
 
 _CARRIERS: Final = frozenset(
     [
@@ -213,8 +213,13 @@ class _Analysis:
             for other, origins in self.origins.items()
             if _overlap(origins, shared) and self._is_alive(other, now) and other != target
         }
-        if later - allowed:
+        reshapes = node.operator in RESHAPING
+        if later - allowed or (reshapes and "state::get" in {view.operator for view in chain}):
             self.outcome.refused.append(node)
+        if reshapes:
+            # The bases keep both numbers and shape, and nothing is known of how they show the new one.
+            chain.clear()
+            self.views.pop(target, None)
         # Only as far as somebody still looks.
         while chain and chain[-1].inputs[0] not in later:
             chain.pop()

@@ -17,6 +17,7 @@ from eigengate.loading.torchscript.precision import Precision
 from eigengate.loading.torchscript.randomness import drawing
 from eigengate.loading.torchscript.rewrites import REWRITES
 from eigengate.loading.torchscript.scalars import INTROSPECTION, MUTATING, PURE, READS_DATA
+from eigengate.loading.torchscript.twins import functional_twin
 
 _NUMBER_KINDS: Final = frozenset({"IntType", "FloatType", "BoolType", "NumberType"})
 
@@ -174,7 +175,8 @@ def _overload_of(node: Node, name: str) -> Callable[..., Any]:
     """The dispatcher's entry; for an in-place operator that of its functional twin."""
     assert node.schema is not None
     pure = _WHATEVER_THE_STRIDES.get(node.overload, name)
-    own, twin = (_find(operator, node.schema.overload_name) for operator in (node.operator, pure))
+    own = _find(node.operator, node.schema.overload_name)
+    twin = functional_twin(pure, node.schema) if node.changes_first_input else _find(pure, node.schema.overload_name)
     reason = refusal(node.operator, own or twin)
     if reason is not None:
         raise Refusal(reason)

@@ -11,6 +11,7 @@ from eigengate.errors import ModelLoadError
 from eigengate.loading.torchscript.folding import Folder
 from eigengate.loading.torchscript.ir import Block, Network, Node
 from eigengate.loading.torchscript.kinds import is_of_type
+from eigengate.loading.torchscript.local_dictionaries import LocalDictionaries
 from eigengate.loading.torchscript.local_lists import LocalLists
 from eigengate.loading.torchscript.merging import Merged, merge
 from eigengate.loading.torchscript.mutability import mutability
@@ -58,6 +59,7 @@ class _Lifter:
         self.prefix = ""
         self.calls = 0
         self.folder = Folder(self.network)
+        self.dictionaries = LocalDictionaries()
         self.tensors: dict[tuple[Any, ...], str] = {}
         self.mutability = mutability(module, graph)
         tied: dict[tuple[Any, ...], str] = {}
@@ -85,6 +87,9 @@ class _Lifter:
         (result,) = self.graph.outputs()
         self.network.result = result.type()
         self._leave([self._name(result)])
+        returned = self.dictionaries.items(self._name(result))
+        if returned is not None:
+            self.network.dictionaries[self._name(result)] = returned
         return Block(parameters, nodes, [self._name(result)])
 
     def _declare(self, value: torch._C.Value) -> str:
@@ -100,11 +105,13 @@ class _Lifter:
         if depth > MAX_NESTING:
             raise ModelLoadError(f"The model nests more than {MAX_NESTING} blocks")
         outside, self.folder.lists = self.folder.lists, LocalLists()
+        dictionaries, self.dictionaries = self.dictionaries, LocalDictionaries()
         lifted = Block([self._declare(value) for value in block.inputs()], self._nodes(block, depth), [])
         lifted.returns = [self._name(value) for value in block.outputs()]
         self._leave(lifted.returns)
-        self.folder.lists = outside
+        self.folder.lists, self.dictionaries = outside, dictionaries
         self.folder.lists.give_away(lifted.reads())
+        self.dictionaries.give_away(lifted.reads())
         return lifted
 
     def _leave(self, returns: Sequence[str]) -> None:
@@ -117,7 +124,9 @@ class _Lifter:
         for node in block.nodes():
             for value in node.outputs():
                 self._declare(value)
-            self.folder.lists.see(node.kind(), [self._name(value) for value in node.inputs()])
+            read = [self._name(value) for value in node.inputs()]
+            self.folder.lists.see(node.kind(), read)
+            self.dictionaries.see(node.kind(), read, self.network.known)
             handle = _HANDLERS.get(node.kind())
             if handle is not None:
                 lifted += handle(self, node, depth)
@@ -310,10 +319,21 @@ class _Lifter:
     def construct_dictionary(self, node: Any, _: int) -> list[Node]:
         names = [self._name(value) for value in node.inputs()]
         keys = [self.network.known.get(name) for name in names[::2]]
-        if self.mutability.is_fixed(node.output()) and all(isinstance(key, str) for key in keys):
-            pairs = zip(keys, names[1::2], strict=True)
-            self.network.dictionaries[self._name(node.output())] = {str(key): value for key, value in pairs}
+        if all(isinstance(key, str) for key in keys):
+            items = {str(key): value for key, value in zip(keys, names[1::2], strict=True)}
+            self.dictionaries.make(self._name(node.output()), items)
+            if self.mutability.is_fixed(node.output()):
+                self.network.dictionaries[self._name(node.output())] = items
         return [self._node(node)]
+
+    def look_up(self, node: Any, _: int) -> list[Node]:
+        """An item of a container; that of a dictionary which nobody else can have changed is what was put in."""
+        source, index = (self._name(value) for value in node.inputs())
+        name = (self.dictionaries.items(source) or {}).get(self.network.known.get(index, ""))
+        if name is not None:
+            self._rename(node.output(), name)
+            return []
+        return [] if self._fold(node) else [self._node(node)]
 
     def unpack(self, node: Any, _: int) -> list[Node]:
         names = self.network.tuples.get(self._name(next(node.inputs())))
@@ -361,6 +381,7 @@ _HANDLERS: Final[Mapping[str, Callable[[_Lifter, Any, int], list[Node]]]] = {
     "prim::ListConstruct": _Lifter.construct,
     "prim::TupleConstruct": _Lifter.construct,
     "prim::DictConstruct": _Lifter.construct_dictionary,
+    "aten::__getitem__": _Lifter.look_up,
     "prim::TupleUnpack": _Lifter.unpack,
     "prim::ListUnpack": _Lifter.unpack,
     "prim::TupleIndex": _Lifter.index_tuple,

@@ -8,9 +8,10 @@ import io
 import pickle
 import pickletools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from math import prod
+from types import MappingProxyType
 from typing import Any, Final, final
 
 from eigengate.errors import ModelLoadError
@@ -28,6 +29,9 @@ _GLOBALS: Final = re.compile(
 _ATOMS: Final = frozenset(
     {"NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "GLOBAL"}
 )
+_PLAIN: Final = frozenset({"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"})
+_PUTS: Final = frozenset({"BINPUT", "LONG_BINPUT"})
+_GETS: Final = frozenset({"BINGET", "LONG_BINGET"})
 _EMPTY: Final = frozenset({"EMPTY_LIST", "EMPTY_DICT", "EMPTY_TUPLE"})
 _JOINED: Final = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3, "REDUCE": 2, "NEWOBJ": 2, "BINPERSID": 1}
 """Instructions that make one value of the last few."""
@@ -40,6 +44,7 @@ _ITEM_BYTES: Final = {
     **dict.fromkeys(("Long", "Double", "ComplexFloat"), 8),
     "ComplexDouble": 16,
 }
+_NO_CLASSES: Final[Mapping[str, Collection[object]]] = MappingProxyType({})
 _SAVE_AGAIN: Final = "Save the model again with torch.jit.save; values are tensors, numbers, texts and containers."
 
 
@@ -64,25 +69,47 @@ def check_instructions(name: str, data: bytes) -> None:
         ) from error
 
 
-def check_tensors(name: str, data: bytes, storages: Mapping[str, bytes]) -> None:
-    """Refuse tensors that reach beyond the numbers the archive holds for them.
+def check_tensors(
+    name: str, data: bytes, storages: Mapping[str, bytes], enumerations: Mapping[str, Collection[object]] = _NO_CLASSES
+) -> None:
+    """Refuse tensors that reach beyond the numbers the archive holds for them, and members that no enumeration has.
+
+    PyTorch's reader takes such a member from its stack and puts nothing in its place.
 
     Args:
         name: The pickle's name in messages.
         data: A pickle that has passed ``check_instructions``.
         storages: Numbers by the keys that the pickle has for them.
+        enumerations: Values of the members of the archive's enumerations, by qualified name.
 
     Raises:
-        ModelLoadError: There is such a tensor, or the pickle cannot be read.
+        ModelLoadError: There is such a tensor or member, or the pickle cannot be read.
     """
     try:
-        _TensorReader(name, data, storages).load()
+        _TensorReader(name, _with_argument_lists(data), storages, enumerations).load()
     except ModelLoadError:
         raise
     except Exception as error:
         raise ModelLoadError(
             f"{name} cannot be read: {type(error).__name__}: {error}"[:300], hint=_SAVE_AGAIN
         ) from error
+
+
+def _with_argument_lists(data: bytes) -> bytes:
+    """The pickle as Python reads it: TorchScript applies an enumeration to the very value of a member, not to (value,).
+
+    Only an instruction that makes one plain value, or looks it up, can stand in front of such an application.
+    """
+    pieces, done, plain, remembered = list[bytes](), 0, False, dict[Any, bool]()
+    for opcode, argument, place in pickletools.genops(data):
+        if opcode.name == "REDUCE" and plain:
+            pieces += [data[done:place], pickle.TUPLE1]
+            done = place or 0
+        elif opcode.name in _PUTS:
+            remembered[argument] = plain
+        else:
+            plain = opcode.name in _PLAIN or (opcode.name in _GETS and remembered.get(argument, False))
+    return b"".join([*pieces, data[done:]])
 
 
 @final
@@ -122,11 +149,11 @@ class _Machine:
             self._make(self._marked())
         elif opcode in ("APPENDS", "SETITEMS"):
             self._put_in(self._marked())
-        elif opcode in ("BINPUT", "LONG_BINPUT"):
+        elif opcode in _PUTS:
             if argument > self.count:  # PyTorch makes room for as many
                 raise ModelLoadError(f"{self.name} remembers a value under number {argument}", hint=_SAVE_AGAIN)
             self.memo[argument] = self.stack[-1]
-        elif opcode in ("BINGET", "LONG_BINGET"):
+        elif opcode in _GETS:
             self.stack.append(self.memo[argument])
         elif opcode not in ("PROTO", "STOP"):
             raise ModelLoadError(
@@ -192,9 +219,9 @@ class _Storage:
 
 
 class _Object:
-    """Stands for any object of TorchScript's; it takes whatever it is told."""
+    """Stands for any object of TorchScript's, made of nothing; it takes whatever it is told."""
 
-    def __new__(cls, *_: Any) -> "_Object":
+    def __new__(cls) -> "_Object":
         return object.__new__(cls)
 
     def __setstate__(self, _: Any) -> None: ...
@@ -204,14 +231,24 @@ class _Object:
 class _TensorReader(pickle.Unpickler):
     """Reads places of tensors; the only names it knows are our own functions, so nothing else can be called."""
 
-    def __init__(self, name: str, data: bytes, storages: Mapping[str, bytes]) -> None:
+    def __init__(
+        self,
+        name: str,
+        data: bytes,
+        storages: Mapping[str, bytes],
+        enumerations: Mapping[str, Collection[object]],
+    ) -> None:
         super().__init__(io.BytesIO(data))
         self._name = name
         self._storages = storages
+        self._enumerations = enumerations
         self._total = 0
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         """Our own stand-in for a name; a new one each time, since a pickle may write to what it is given."""
+        values = self._enumerations.get(f"{module}.{name}")
+        if values is not None:
+            return lambda value: self._member(f"{module}.{name}", value, values)
         if module.startswith("__torch__"):
             return type("_Stranger", (_Object,), {})
         if name in ("_rebuild_tensor_v2", "_rebuild_qtensor"):
@@ -234,6 +271,13 @@ class _TensorReader(pickle.Unpickler):
                 hint="Copy the model again, whole, or save it again with torch.jit.save.",
             )
         return storage
+
+    def _member(self, enumeration: str, value: object, values: Collection[object]) -> None:
+        if not any(type(each) is type(value) and each == value for each in values):
+            raise ModelLoadError(
+                f"{self._name} has the value {ascii(value)[:40]}, which is none of {ascii(enumeration)[:80]}",
+                hint=_SAVE_AGAIN,
+            )
 
     def _tensor(self, storage: _Storage, offset: int, sizes: Any, strides: Any, *_: Any) -> None:
         places = (*sizes, *strides, offset)

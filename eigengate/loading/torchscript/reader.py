@@ -5,15 +5,19 @@ import io
 import warnings
 
 import torch
+from torch import Tensor
 
 from eigengate.errors import EigengateError, ModelLoadError
 from eigengate.loading.program import Lowered
 from eigengate.loading.torchscript.archive import open_archive
+from eigengate.loading.torchscript.evaluation import enter_evaluation
+from eigengate.loading.torchscript.ir import Network
 from eigengate.loading.torchscript.lift import lift
+from eigengate.loading.torchscript.no_gradients import GRAD_MODE, with_gradients
 from eigengate.loading.torchscript.precision import Precision
 from eigengate.loading.torchscript.program import Source, TorchScriptProgram
 from eigengate.loading.torchscript.rebatching import opened
-from eigengate.loading.torchscript.remarks import remarks_of
+from eigengate.loading.torchscript.remarks import DETACHED, remarks_of
 from eigengate.loading.torchscript.roles import trainable_constants
 from eigengate.loading.torchscript.runtime import TorchScriptRuntime
 from eigengate.loading.torchscript.signature import common_type, inputs_of, outputs_of
@@ -35,9 +39,11 @@ def read_torchscript(data: bytes) -> Lowered:
     archive = open_archive(data)
     vet(archive)
     module = _load(archive.repacked())
+    detached = GRAD_MODE in archive.members and with_gradients(module)
     vet_graphs(module)
+    remarks = (*enter_evaluation(module), *([DETACHED] if detached else []))
     try:
-        program = lower(module, archive.traced_inputs)
+        program = lower(module, archive.traced_inputs, remarks)
     except EigengateError:
         raise
     except Exception as error:
@@ -47,32 +53,47 @@ def read_torchscript(data: bytes) -> Lowered:
     return Lowered(program, runtime, batching=program.batching)
 
 
-def lower(module: torch.jit.ScriptModule, traced_inputs: bytes | None = None) -> TorchScriptProgram:
-    """Lower a loaded module in evaluation mode; ``traced_inputs`` is the archive's record of its example inputs."""
+def lower(
+    module: torch.jit.ScriptModule, traced_inputs: bytes | None = None, remarks: tuple[str, ...] = ()
+) -> TorchScriptProgram:
+    """Lower a loaded module in evaluation mode.
+
+    Args:
+        module: The module; its graphs are changed.
+        traced_inputs: The archive's record of its example inputs.
+        remarks: What a reader of the report must know of the module beside what its graph shows.
+    """
     undone = undo(module)
     network = lift(module)
     silence(module)
-    parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}
     # torch.jit.freeze removes the attribute that every other module has.
     frozen = not module._c.hasattr("training")
+    parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}
     if frozen:
-        for value, (name, tensor) in trainable_constants(network).items():
-            network.parameters[value] = name
-            parameters[name] = tensor
-            del network.buffers[value]
+        parameters |= _named_constants(network)
     network.floating = common_type(parameters.values())
     names = [argument.name for argument in module._c._get_method("forward").schema.arguments[1:]]
     changed = changed_state(network)
+    found = remarks_of(network, frozen=frozen, changed=changed, undone=undone)
     source = Source(
         network=network,
         parameters=parameters,
         inputs=inputs_of(network, tuple(names[: len(network.body.parameters)]), traced_inputs, parameters.values()),
         outputs=outputs_of(network),
-        notes=tuple(remarks_of(network, frozen=frozen, changed=changed, undone=undone)),
+        notes=tuple(dict.fromkeys([*remarks, *found])),
         changed=changed,
     )
     program = TorchScriptProgram(source, Precision(torch.device("cpu")))
     return opened(program) if traced_inputs is not None else program
+
+
+def _named_constants(network: Network) -> dict[str, Tensor]:
+    """The trainable constants of a frozen network by the names they are given; they become its parameters."""
+    named = trainable_constants(network)
+    for value, (name, _) in named.items():
+        network.parameters[value] = name
+        del network.buffers[value]
+    return dict(named.values())
 
 
 def _itself(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
@@ -92,5 +113,4 @@ def _load(data: bytes) -> torch.jit.ScriptModule:
             raise ModelLoadError(f"PyTorch cannot load the TorchScript archive: {reason[0][:300]}") from error
     if not hasattr(module, "forward"):
         raise ModelLoadError("The TorchScript module has no forward method")
-    module.eval()
     return module

@@ -163,6 +163,8 @@ PURE: Final[Mapping[str, Callable[..., Any]]] = {
     "aten::percentFormat": _percent_format,
     "aten::device": torch.device,
     "prim::type": lambda device: device.type,
+    "prim::EnumName": lambda member: member.name,
+    "prim::EnumValue": lambda member: member.value,
     "prim::index": lambda device: device.index,
     "prim::min": lambda *values: min(*values),
     "prim::max": lambda *values: max(*values),

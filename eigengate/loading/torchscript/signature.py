@@ -12,9 +12,11 @@ from torch import Tensor
 
 from eigengate.errors import ModelLoadError
 from eigengate.loading.program import TensorSpec
-from eigengate.loading.torchscript.embedding import indices_of
+from eigengate.loading.torchscript.embedding import SHAPE_READERS, indices_of
 from eigengate.loading.torchscript.ir import Network
+from eigengate.loading.torchscript.scalars import DTYPE_CODES
 
+_CASTS: Final = frozenset({"aten::to", "aten::_to_copy"})
 _NAMED: Final = "NamedTuple("
 _FIELD: Final = re.compile(r"(\w+) : ")
 # What a field's own type has in brackets.
@@ -98,6 +100,8 @@ def inputs_of(
     """Specifications of a network's inputs: from the recorded trace where there is one, else from use and weights."""
     examples = _traced_examples(traced) if traced is not None else []
     floating, indices = common_type(weights), indices_of(network)
+    if floating.itemsize < 4 and _rounds_inputs(network, floating):
+        floating = torch.float32
     specs = []
     for index, (name, value) in enumerate(zip(names, network.body.parameters, strict=True)):
         if index < len(examples):
@@ -106,6 +110,22 @@ def inputs_of(
         else:
             specs.append(TensorSpec(name, torch.int64 if value in indices else floating, is_declared=False))
     return tuple(specs)
+
+
+def _rounds_inputs(network: Network, half: torch.dtype) -> bool:
+    """Whether every input is cast to a type on all of its ways to weights: such weights do not tell the input's own."""
+    carried, weights = set(network.body.parameters), {*network.parameters, *network.buffers}
+    rounds = False
+    for node in network.body.nodes:
+        if carried.isdisjoint(node.inputs):
+            continue
+        if node.operator in _CASTS and any(network.known.get(name) == DTYPE_CODES[half] for name in node.inputs[1:]):
+            rounds = True
+        elif not weights.isdisjoint(node.inputs):
+            return False
+        elif node.operator not in SHAPE_READERS:
+            carried.update(node.outputs)
+    return rounds
 
 
 def common_type(weights: Iterable[Tensor]) -> torch.dtype:

@@ -1,6 +1,7 @@
 """TorchScript source text, read as a syntax tree before PyTorch reads it: how large, how deep, which operators."""
 
 import ast
+import contextlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
@@ -16,6 +17,7 @@ MAX_NAME_LENGTH: Final = 200
 _LOAD_HOOK: Final = re.compile(r"__(?:[gs]etstate|del)__")
 _SPECIAL_FORMS: Final = frozenset({"fork", "awaitable", "rpc_async", "rpc_sync", "rpc_remote"})
 """Operators that TorchScript calls by a name of their own."""
+_ENUMERATION: Final = "Enum"
 _ROOTS: Final = frozenset({"torch", "ops"})
 """What operators hang on; nothing else may be done with these names, or an operator could be called by another."""
 _HINT: Final = "Save the model traced instead of scripted, or audit a part of it."
@@ -35,6 +37,27 @@ def operators_in(sources: Mapping[str, str]) -> list[tuple[str, str]]:
     _check_counts([node for nodes in trees.values() for node in nodes])
     functions = {node.name for nodes in trees.values() for node in nodes if isinstance(node, ast.FunctionDef)}
     return [(path, operator) for path, nodes in trees.items() for operator in _operators(nodes, functions)]
+
+
+def enumerations_in(sources: Mapping[str, str]) -> dict[str, tuple[object, ...]]:
+    """The values of every enumeration that the sources define, by its qualified name; sources as already checked."""
+    found = {}
+    for path, text in sources.items():
+        if f"({_ENUMERATION})" not in text:
+            continue
+        module = path.removeprefix("code/").removesuffix(".py").replace("/", ".")
+        for node in ast.walk(ast.parse(text)):
+            match node:
+                case ast.ClassDef(name=name, bases=[ast.Name(id=base)], body=body) if base == _ENUMERATION:
+                    found[f"{module}.{name}"] = tuple(_members(body))
+    return found
+
+
+def _members(body: list[ast.stmt]) -> Iterator[object]:
+    for line in body:
+        if isinstance(line, ast.Assign):
+            with contextlib.suppress(ValueError):  # no literal: whoever names such a value is refused
+                yield ast.literal_eval(line.value)
 
 
 def _check_hooks(path: str, text: str) -> None:

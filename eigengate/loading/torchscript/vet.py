@@ -12,8 +12,9 @@ import torch
 from eigengate.errors import EigengateError, QuantizedModelError, UnsupportedOperatorError
 from eigengate.loading.torchscript.allowed import QUANTIZED_NAMESPACES, is_admitted
 from eigengate.loading.torchscript.archive import Archive
+from eigengate.loading.torchscript.no_gradients import GRAD_MODE, SWITCH
 from eigengate.loading.torchscript.pickles import check_instructions, check_tensors
-from eigengate.loading.torchscript.sources import operators_in
+from eigengate.loading.torchscript.sources import enumerations_in, operators_in
 from eigengate.loading.torchscript.torch_graph import label, walk
 
 
@@ -26,11 +27,12 @@ def vet(archive: Archive) -> None:
         UnsupportedOperatorError: Forbidden operators are named; all of them are listed.
     """
     named = operators_in(archive.code())
-    _refuse([(path, operator) for path, operator in named if not is_admitted(operator)])
+    _refuse([each for each in named if not is_admitted(each[1]) and each != (GRAD_MODE, SWITCH)])
+    enumerations = enumerations_in(archive.code())
     for stem in ("data", "constants"):
         pickled = archive.members.get(f"{stem}.pkl", b"")
         check_instructions(f"{stem}.pkl", pickled)
-        check_tensors(f"{stem}.pkl", pickled, archive.storages(stem))
+        check_tensors(f"{stem}.pkl", pickled, archive.storages(stem), enumerations)
     if archive.traced_inputs is not None:
         check_instructions("traced_inputs.pkl", archive.traced_inputs)
 

@@ -1,24 +1,24 @@
 """How a change of a view is put back into its base, functionally."""
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import torch
 from torch import Tensor
+
+from eigengate.loading.torchscript.rewrites.assignment import select_scatter, slice_scatter
 
 
 def _select(base: Tensor, changed: Tensor, dim: int, index: int) -> Tensor:
-    return torch.select_scatter(base, changed, dim, index)
+    return select_scatter(base, src=changed, dim=dim, index=index)
 
 
 def _slice(base: Tensor, changed: Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Tensor:
-    # TorchScript writes an open end as the largest integer, which slice_scatter cannot add to.
-    return torch.slice_scatter(base, changed, dim, start, None if end == sys.maxsize else end, step)
+    return slice_scatter(base, src=changed, dim=dim, start=start, end=end, step=step)
 
 
 def _narrow(base: Tensor, changed: Tensor, dim: int, start: int, length: int) -> Tensor:
-    return torch.slice_scatter(base, changed, dim, start, start + length)
+    start %= base.shape[dim] or 1
+    return slice_scatter(base, src=changed, dim=dim, start=start, end=start + length)
 
 
 def _shape(base: Tensor, changed: Tensor, *_: Any) -> Tensor:
@@ -34,6 +34,11 @@ def _permute(_: Tensor, changed: Tensor, dims: list[int]) -> Tensor:
     return changed.permute([places.index(dim) for dim in range(len(places))])
 
 
+RESHAPING: Final = frozenset(
+    f"aten::{name}_" for name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes", "swapdims")
+)
+"""Operators that work in place on the shape of their argument and leave the memory that it shows alone."""
+
 WRITE_BACK: Final[Mapping[str, Callable[..., Tensor]]] = {
     "aten::select": _select,
     "aten::slice": _slice,
@@ -44,6 +49,8 @@ WRITE_BACK: Final[Mapping[str, Callable[..., Tensor]]] = {
     "aten::squeeze": _shape,
     "aten::unflatten": _shape,
     "aten::transpose": _transpose,
+    "aten::swapaxes": _transpose,
+    "aten::swapdims": _transpose,
     "aten::t": lambda _, changed: changed.t(),
     "aten::permute": _permute,
     # An attribute that the model assigns is read by its name; what was read stands for it.

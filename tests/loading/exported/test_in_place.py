@@ -81,6 +81,21 @@ def with_another_type(x: Tensor) -> Tensor:
     return x
 
 
+def into_a_tensor_that_was_turned(x: Tensor) -> Tensor:
+    row, y = x[0], x[:, 1:3]
+    y.t_().mul_(torch.ones(4).cumsum(0))
+    y.unsqueeze_(0).transpose_(0, 1).swapaxes_(1, 2).add_(1.0)
+    return x + y.squeeze_().sum() + row
+
+
+def into_a_view_of_what_is_turned_later(x: Tensor) -> Tensor:
+    row = x[0]
+    x.t_()
+    row.mul_(3.0)
+    x[1].add_(x[0])
+    return x
+
+
 FUNCTIONS = [value for name, value in list(globals().items()) if name.startswith(("into_", "through_", "with_"))]
 
 
@@ -168,9 +183,18 @@ class Counting(nn.Module):
 @pytest.mark.parametrize("form", FORMS, ids=str)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 class TestState:
-    def test_a_network_that_answers_by_its_history_is_refused(self, form: Form) -> None:
-        with pytest.raises(UnsupportedOperatorError, match="stateful: it reads and updates its own calls"):
-            program_of(Counting(answers=True), form, torch.ones(3, 4))
+    def test_a_network_that_answers_by_its_history_starts_from_the_file_each_time(self, form: Form) -> None:
+        module = Counting(answers=True)
+        program = program_of(module, form, torch.ones(3, 4))
+        for _ in range(2):
+            torch.testing.assert_close(
+                program(program.parameters, torch.ones(3, 4))[0], module.layer(torch.ones(3, 4)) * 1.0
+            )
+        runtime = read_exported(exported(Counting(answers=True), (torch.ones(3, 4),), form)).runtime
+        assert torch.equal(runtime(torch.ones(3, 4))[0], runtime(torch.ones(3, 4))[0])
+        (note,) = (note for note in program.notes if note.startswith("stateful_model"))
+        assert "running the network changes calls." in note
+        assert float(program.buffers["calls"]) == 0.0
 
     def test_a_count_that_no_output_depends_on_is_left_alone_and_said(self, form: Form) -> None:
         module = Counting(answers=False)

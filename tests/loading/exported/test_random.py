@@ -4,6 +4,8 @@ import copy
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from eigengate.loading import load_model
 from eigengate.loading.certificate import certify
@@ -31,3 +33,18 @@ def test_draws_are_those_of_the_original_interpreter_and_the_same_for_every_samp
     torch.testing.assert_close(together, alone, **CLOSE)
     assert any("draws random numbers (aten::" in note and "seed 0" in note for note in model.notes)
     assert model.fixed_batch == (3 if form == FIXED else 1)
+
+
+class Attention(nn.Module):
+    """Its file names no probability of dropout, with which attention drops nothing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(x, x, x)
+
+
+def test_attention_without_a_word_of_dropout_draws_nothing() -> None:
+    x = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0))
+    model = load_model(exported(Attention(), (x,), FREE))
+    assert not any("random" in note for note in model.notes)
+    assert model.fixed_batch is None
+    torch.testing.assert_close(model.apply(model.params, x), Attention()(x).flatten(1), **CLOSE)

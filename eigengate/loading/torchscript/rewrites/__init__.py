@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from eigengate.loading.torchscript.rewrites import (
     activation,
+    assignment,
     attention,
     conversion,
     distance,
@@ -26,6 +27,7 @@ from eigengate.loading.torchscript.rewrites import (
 
 REWRITES: Final[Mapping[str, Callable[..., Any]]] = {
     **activation.REWRITES,
+    **assignment.REWRITES,
     **attention.REWRITES,
     **conversion.REWRITES,
     **distance.REWRITES,

@@ -32,8 +32,27 @@ def _prelu(self: Tensor, *, weight: Tensor) -> Tensor:
     return torch.relu(self) + slope * torch.clamp(self, max=0)
 
 
+def _clamp(self: Tensor, *, min: Tensor | None = None, max: Tensor | None = None) -> Tensor:
+    """Bounds that are tensors; under vmap the kernel does not broadcast."""
+    raised = self if min is None else torch.where(self < min, min, self)
+    return raised if max is None else torch.where(raised > max, max, raised)
+
+
+def _floor_divide(self: Tensor, *, other: Tensor | float) -> Tensor:
+    return torch.div(self, other, rounding_mode="floor")
+
+
+def _polygamma(self: Tensor, *, n: int) -> Tensor:
+    # The functional form takes the two the other way round.
+    return torch.polygamma(n, self)
+
+
 REWRITES: Final[Mapping[str, Callable[..., Any]]] = {
     "aten::prelu": _prelu,
+    "aten::clamp.Tensor": _clamp,
+    "aten::clamp_.Tensor": _clamp,
+    "aten::floor_divide": _floor_divide,
+    "aten::polygamma_": _polygamma,
     "aten::hardsigmoid": _hardsigmoid,
     "aten::glu": _glu,
     "aten::rrelu": _rrelu,
