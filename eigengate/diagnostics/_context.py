@@ -180,6 +180,7 @@ class Context:
                 self.hessian_operator,
                 self.generator("quadrature/hessian"),
                 self.watched("hessian_quadrature"),
+                self.plan.hessian,
             ),
         )
 
@@ -203,7 +204,9 @@ class Context:
 
     @cached_property
     def _dense_hessian(self) -> Tensor | None:
-        return self.hessian_operator.materialize() if self.plan.dense_hessian else None
+        # Differences of the gradient have an error, which products carry and a matrix would not.
+        whole = self.plan.dense_hessian and self.hessian_operator.mode != "difference"
+        return self.hessian_operator.materialize() if whole else None
 
     def _examined(
         self, operator: LinearOperator, *, stream: str, start: Tensor, quadrature: SpectralMeasure | None
@@ -213,9 +216,9 @@ class Context:
             start=start,
             trace=self._hessian_trace(scaled=stream == "relative"),
             quadrature=quadrature,
-            accuracy=self.config.accuracy,
             memory_budget_bytes=self.memory_budget_bytes,
             generator=self.generator(f"curvature/{stream}"),
+            effort=self.plan.hessian,
         )
 
     @cached_property
@@ -242,7 +245,8 @@ class Context:
         of the rest say less than as many products with H would.
         """
         kernel, hessian = self._available_kernel, self.hessian_operator
-        if kernel is None or hessian.mode == "difference":
+        affordable = 2 * _TRACE_SAMPLES * len(self.space.shapes) <= 2 * self.plan.hessian.trace
+        if kernel is None or hessian.mode == "difference" or not affordable:
             return None
         known = gauss_newton_trace(self.subject, self.sweep.logits, kernel.scaled_blocks if scaled else kernel.blocks)
         rest: LinearOperator = DifferenceOperator(hessian, GaussNewtonOperator.of(self.subject, hessian.batches))

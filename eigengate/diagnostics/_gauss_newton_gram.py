@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from eigengate.operators import JacobianOperator, Subject
+from eigengate.loading.autodiff import vjp
+from eigengate.operators import ParameterSpace, Subject
 
 
 def output_hessian_root(subject: Subject, logits: Float[Tensor, "n C"]) -> Float[Tensor, "n C C"]:
@@ -43,8 +44,9 @@ def leading_direction(
         return None
     u = torch.linalg.eigh(gram).eigenvectors[:, -1]
     n, C = logits.shape
-    cotangent = torch.einsum("icd,id->ic", output_hessian_root(subject, logits), u.reshape(n, C)).reshape(n * C)
-    direction = JacobianOperator.of_parameters(subject).adjoint() @ cotangent.to(logits.dtype)
+    cotangent = torch.einsum("icd,id->ic", output_hessian_root(subject, logits), u.reshape(n, C))
+    _, pull = vjp(lambda params: subject.outputs(params, subject.x), subject.params)
+    direction = ParameterSpace.of(subject.params).flatten(pull(cotangent.to(logits.dtype)))
     return torch.nn.functional.normalize(direction, dim=0)
 
 

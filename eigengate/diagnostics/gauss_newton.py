@@ -98,10 +98,10 @@ def _estimated(context: Context) -> Findings:
         operator,
         start=None,
         trace=context.gauss_newton_trace,
-        accuracy=context.config.accuracy,
         memory_budget_bytes=context.memory_budget_bytes,
-        quadrature=quadrature(operator, generator, context.watched("gauss_newton_quadrature")),
+        quadrature=quadrature(operator, generator, context.watched("gauss_newton_quadrature"), context.plan.hessian),
         generator=generator,
+        effort=context.plan.hessian,
     )
     known = {
         "operator_norm": curvature.lambda_max,

@@ -12,16 +12,13 @@ from eigengate.contract import Interval, Outcome
 from eigengate.estimators._hutchpp import hutchpp
 from eigengate.estimators._lanczos import Ends, ExtremeEigenpairs, lanczos
 from eigengate.estimators._slq import slq
+from eigengate.estimators.effort import Effort
 from eigengate.estimators.estimate import Estimate
 from eigengate.estimators.resampling import LEVEL
 from eigengate.estimators.spectral_measure import SpectralMeasure, Statistic
 from eigengate.operators import DenseOperator, LinearOperator
 
-# 48 products bring Hutch++ to about a percent on spectra of networks, whose eigenvalues decay fast.
-_TRACE_PRODUCTS: Final = 48
-_QUADRATURE_STEPS: Final = 24
-_QUADRATURE_SAMPLES: Final = 7  # and the scout
-_LANCZOS_PRODUCTS: Final = 240
+_FULL: Final = Effort()
 
 
 @final
@@ -102,9 +99,9 @@ def iterative_curvature(
     start: Float[Tensor, " N"] | None,
     trace: Bounded | None = None,
     quadrature: SpectralMeasure | None = None,
-    accuracy: float,
     memory_budget_bytes: int,
     generator: torch.Generator,
+    effort: Effort = _FULL,
 ) -> Curvature:
     """Both ends by Lanczos, the trace by Hutch++, masses by quadrature.
 
@@ -113,17 +110,17 @@ def iterative_curvature(
         start: A vector near the top eigenvectors.
         trace: Where the caller knows a better way to it.
         quadrature: The spectral measure that masses are read from; without one they stay undefined.
-        accuracy: Residual aimed for, relative to the largest eigenvalue by magnitude.
         memory_budget_bytes: What the Lanczos basis is kept within.
         generator: Draws start and probe vectors.
+        effort: What to aim for, and products at most.
     """
     room = memory_budget_bytes // (4 * A.shape[0] * torch.finfo(A.dtype).bits // 8)
     pairs = lanczos(
         A,
         ends=Ends(largest=1, smallest=1),
         start=start,
-        tolerance=accuracy,
-        max_products=_LANCZOS_PRODUCTS,
+        tolerance=effort.accuracy,
+        max_products=effort.ends,
         max_basis=max(8, min(96, room)),
         generator=generator,
     )
@@ -131,7 +128,7 @@ def iterative_curvature(
         return _undefined(A, "Lanczos")
     lanczos_method = _lanczos_method(A, pairs)
     if trace is None:
-        estimate = hutchpp(A, num_products=_TRACE_PRODUCTS, generator=generator)
+        estimate = hutchpp(A, num_products=max(effort.trace // 3, 2) * 3, generator=generator)
         trace = bounded_by(estimate, f"Hutch++, {estimate.num_products} products")
     found = torch.cat([pairs.largest.values, pairs.smallest.values])
     tolerance = A.shape[0] ** 0.5 * torch.finfo(A.dtype).eps * float(found.abs().max())
@@ -162,10 +159,13 @@ def bounded_by(estimate: Estimate, method: str) -> Bounded:
 
 
 def quadrature(
-    A: LinearOperator, generator: torch.Generator, on_probe: Callable[[int, int], None] = lambda done, total: None
+    A: LinearOperator,
+    generator: torch.Generator,
+    on_probe: Callable[[int, int], None] = lambda done, total: None,
+    effort: Effort = _FULL,
 ) -> SpectralMeasure:
-    """The spectral measure from which masses are read, at this module's depth."""
-    return slq(A, num_steps=_QUADRATURE_STEPS, num_samples=_QUADRATURE_SAMPLES, generator=generator, on_probe=on_probe)
+    """The spectral measure from which masses are read."""
+    return slq(A, num_steps=effort.steps, num_samples=effort.probes - 1, generator=generator, on_probe=on_probe)
 
 
 def _integrated(measure: SpectralMeasure | None, statistic: Statistic) -> Bounded:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from eigengate.contract import AuditConfig, AuditPlan, PlannedStep, Quantity
-from eigengate.planning.hessian_budget import HessianBudget
+from eigengate.estimators.effort import Effort
+from eigengate.planning.hessian_budget import hessian_effort, products_of
 from eigengate.planning.workload import BACKWARD, GRADIENT, Workload
 
 DEFAULT_MEMORY_BUDGET: Final = 2 * 2**30
@@ -37,7 +38,7 @@ class Plan:
 
     exact_sweep: bool
     dense_hessian: bool
-    hessian: HessianBudget
+    hessian: Effort
     attributed: int
     report: AuditPlan
 
@@ -55,7 +56,7 @@ def plan(workload: Workload, config: AuditConfig, flops_per_second: float | None
     exact = workload.outputs <= MATRIX_FREE_PASSES or sweep <= _SWEEP_SHARE * budget
     left = max(budget - (sweep if exact else _sweep_flops(workload, MATRIX_FREE_PASSES)), 0.0)
     share = _HESSIAN_SHARE if "attribution" in wanted else 1.0
-    hessian = HessianBudget.within(share * left / max(workload.hessian_product, 1.0))
+    hessian = hessian_effort(share * left / max(workload.hessian_product, 1.0), config.accuracy)
     room = ((1 - share) if "hessian" in wanted else 1.0) * left
     attributed = int(room / max(_attribution_flops(workload, config), 1.0))
     attributed = min(workload.samples, max(_FEWEST_ATTRIBUTED, attributed))
@@ -91,7 +92,7 @@ class _Steps:
     config: AuditConfig
     exact: bool
     dense: bool
-    hessian: HessianBudget
+    hessian: Effort
     attributed: int
     flops_per_second: float | None
 
@@ -115,7 +116,7 @@ class _Steps:
 
     def _hessian(self) -> PlannedStep:
         work, budget = self.workload, self.hessian
-        products = work.parameters if self.dense else budget.products
+        products = work.parameters if self.dense else products_of(budget)
         route = (
             "the whole matrix, column by column"
             if self.dense

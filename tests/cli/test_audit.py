@@ -171,7 +171,8 @@ def test_yaml_that_cannot_be_read_exits_2(folder, text):
     assert "invalid_config" in done.output
 
 
-def test_a_plan_is_shown_and_nothing_is_measured(folder):
+def test_a_plan_is_shown_and_nothing_is_measured(folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # in a narrow terminal cells are folded
     done = run(folder, "audit", "--plan", "model.pt", "probe.npz", "-o", "r.json")
     assert done.exit_code == 0, done.output
     assert "a backward pass for every output" in " ".join(done.output.split())

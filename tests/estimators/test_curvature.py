@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from eigengate.estimators.curvature import dense_curvature, iterative_curvature, quadrature
+from eigengate.estimators.effort import Effort
 from eigengate.operators import DenseOperator
 from tests.support.spectra import symmetric
 
@@ -36,7 +37,7 @@ def test_iterative_curvature_covers_the_truth():
             A,
             start=None,
             quadrature=quadrature(A, torch.Generator().manual_seed(100 + seed)),
-            accuracy=1e-3,
+            effort=Effort(accuracy=1e-3),
             memory_budget_bytes=2**24,
             generator=torch.Generator().manual_seed(seed),
         )
@@ -74,7 +75,7 @@ def test_an_operator_that_is_not_finite_is_non_finite_by_either_view():
             A,
             start=None,
             quadrature=quadrature(A, generator),
-            accuracy=1e-3,
+            effort=Effort(accuracy=1e-3),
             memory_budget_bytes=2**20,
             generator=generator,
         ),

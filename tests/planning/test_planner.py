@@ -13,7 +13,8 @@ import eigengate
 from eigengate.contract import AuditConfig
 from eigengate.diagnostics import Context
 from eigengate.diagnostics.attribution_robustness import AttributionRobustness
-from eigengate.planning import HessianBudget, Workload, measured_throughput, plan
+from eigengate.estimators.effort import Effort
+from eigengate.planning import Workload, hessian_effort, measured_throughput, plan, products_of
 from tests.support.subjects import normal, small_subject, subject_of
 
 # A ResNet-18 on 64 images: 1.1 GFLOP each.
@@ -35,7 +36,7 @@ def test_a_small_network_gets_everything():
     decided = plan(Workload.of(subject), AuditConfig())
     assert decided.exact_sweep
     assert decided.dense_hessian
-    assert decided.hessian == HessianBudget()
+    assert decided.hessian == Effort()
     assert decided.attributed == subject.n
     assert all(step.seconds is None for step in decided.report.steps)
 
@@ -44,10 +45,10 @@ def test_a_large_network_is_cut_to_the_default_budget():
     decided = plan(LARGE, AuditConfig())
     assert decided.exact_sweep
     assert not decided.dense_hessian
-    assert decided.hessian.products < HessianBudget().products
+    assert products_of(decided.hessian) < products_of(Effort())
     assert decided.attributed < LARGE.samples
     by_quantity = {step.quantity: step for step in decided.report.steps}
-    assert by_quantity["hessian"].passes == HessianBudget.within(0).products
+    assert by_quantity["hessian"].passes == products_of(hessian_effort(0))
     assert by_quantity["attribution"].samples == decided.attributed
 
 
@@ -63,17 +64,18 @@ def test_more_budget_never_buys_less(speed, seconds):
     less, more = (plan(LARGE, AuditConfig(time_budget_s=t), speed) for t in (seconds, 2 * seconds))
     assert more.exact_sweep >= less.exact_sweep
     assert more.attributed >= less.attributed
-    for name in ("ends", "trace", "products"):
-        assert getattr(more.hessian, name) >= getattr(less.hessian, name)
+    assert more.hessian.ends >= less.hessian.ends
+    assert more.hessian.trace >= less.hessian.trace
 
 
 @given(st.floats(0, 1e6))
 def test_every_number_of_the_hessian_gets_a_look_and_the_budget_holds_beyond_that(products):
-    budget = HessianBudget.within(products)
-    least = HessianBudget.within(0)
-    assert min(budget.ends, budget.steps) >= 8
-    assert min(budget.probes, budget.trace) >= 2
-    assert budget.products <= max(products, least.products) + 1
+    effort, least = hessian_effort(products), hessian_effort(0)
+    assert effort.ends >= least.ends
+    assert effort.steps >= least.steps
+    assert min(effort.probes - 1, effort.trace // 3) >= 2
+    # Every part has its share or its least.
+    assert products_of(effort) <= products + products_of(least)
 
 
 def test_a_time_budget_is_turned_into_operations_by_the_speed_of_the_machine():
