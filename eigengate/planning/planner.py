@@ -14,7 +14,7 @@ DEFAULT_MEMORY_BUDGET: Final = 2 * 2**30
 DEFAULT_FLOPS: Final = 2e13
 DENSE_HESSIAN: Final = 1500
 """Up to so many parameters the whole Hessian costs less than looking at its ends, trace and masses separately."""
-MATRIX_FREE_PASSES: Final = 48
+MATRIX_FREE_PASSES: Final = 146
 """Backward passes that estimates of Jacobians and kernel take, however many outputs there are."""
 _FROM_SWEEP: Final[tuple[Quantity, ...]] = ("input_jacobian", "parameter_jacobian", "ntk", "gauss_newton")
 _SWEEP_SHARE: Final = 0.5

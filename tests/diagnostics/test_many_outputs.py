@@ -17,13 +17,19 @@ from tests.support.subjects import classes, mlp, normal, subject_of
 
 OUTPUTS = 80
 DIAGNOSTICS = (InputJacobian(), ParameterJacobian(), NeuralTangentKernel())
-# So little that the plan projects whatever has more outputs than projections.
+# So little that the plan projects whatever has more outputs than it thinks projections take.
 HURRIED = AuditConfig(time_budget_s=1e-9)
 UNKNOWN = {
     f"{operator}.{summary}"
     for operator in ("input_jacobian", "parameter_jacobian")
     for summary in ("amplitude_entropy", "condition_number")
 } | {"ntk.condition_number"}
+
+
+@pytest.fixture(autouse=True)
+def few_projections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks of 80 outputs are quick to check against; a plan would pull each of those back."""
+    monkeypatch.setattr("eigengate.planning.planner.MATRIX_FREE_PASSES", 48)
 
 
 @cache
