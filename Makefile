@@ -21,7 +21,7 @@ setup: $(READY) ## make the virtual environment and install everything, versions
 demo: $(READY) ## train two small networks, audit them over HTTP, gate them: the whole product in a few minutes
 	$(BIN)/python examples/demo.py
 
-test: $(READY) ## run the tests (under ten minutes on two cores)
+test: $(READY) ## run the tests (about a quarter of an hour on two cores)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: $(READY) ## run the tests that need no servers and are quick
