@@ -10,7 +10,9 @@ freedom and the correlation between a skewed mean and its own standard deviation
 are included.
 
 The truncation error of the Gauss rules is not random but unknown, and counts as one more independent error: half the
-range over the last depths. It is zero for polynomials of low degree, and what matters for |λ| near λ = 0.
+range over the last depths. It is zero for polynomials of low degree. For integrands with a kink, as |λ| has where
+eigenvalues crowd, it is an indication and no bound: too few steps can bias all the last depths to one side, and the
+interval is too short then (docs/intervals.md has cases).
 """
 
 from collections.abc import Callable
