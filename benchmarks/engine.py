@@ -1,9 +1,11 @@
 """The sweep against its floor and against other ways to the same numbers, each pair in one run.
 
-python -m benchmarks.engine [floor] [peers] [memory]      OMP_NUM_THREADS=1 for one core
+python -m benchmarks.engine [memory] [floor] [peers]
+
+The peers come with the ``bench`` extra; ``vmap(jacrev)`` takes 15 GiB of memory. Memory comes first: a
+process starts with the peak of the one that starts it.
 """
 
-import io
 import multiprocessing
 import resource
 import sys
@@ -13,12 +15,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-import eigengate
 from benchmarks.engine_networks import resnet18, vit_tiny
+from benchmarks.kernels import by_jacrev, by_nngeometry, by_vector_products
+from benchmarks.subjects import subject_of
 from benchmarks.timing import medians, show
 from eigengate.diagnostics._gauss_newton_gram import gauss_newton_gram
 from eigengate.estimators import Spectra
-from eigengate.operators.loss import CrossEntropy
 from eigengate.operators.subject import Subject
 from eigengate.sweep import Sweep, sweep
 
@@ -31,14 +33,6 @@ FLOORS: dict[str, tuple[Callable[[], nn.Module], int]] = {
 
 def images(n: int) -> Tensor:
     return torch.randn(n, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-
-
-def subject_of(model: nn.Module, x: Tensor) -> Subject:
-    stream = io.BytesIO()
-    torch.jit.save(torch.jit.trace(model, x), stream)
-    functional = eigengate.load_model(stream.getvalue())
-    y = functional.apply(functional.params, x).argmax(dim=1)
-    return Subject(functional, (x,), y, labels_given=False, loss=CrossEntropy())
 
 
 def backward_passes(model: nn.Module, x: Tensor) -> None:
@@ -66,41 +60,6 @@ def everything(subject: Subject) -> Sweep:
     return swept
 
 
-def by_jacrev(model: nn.Module, x: Tensor) -> Tensor:
-    """Θ from all gradients written out."""
-    params = {name: p.detach() for name, p in model.named_parameters()}
-    constants = dict(model.named_buffers())
-
-    def f(p: dict[str, Tensor], z: Tensor) -> Tensor:
-        return torch.func.functional_call(model, {**p, **constants}, (z.unsqueeze(0),)).squeeze(0)
-
-    rows = torch.func.vmap(torch.func.jacrev(f), in_dims=(None, 0))(params, x)
-    kernel = torch.zeros(())
-    for row in rows.values():
-        flat = row.flatten(0, 1).flatten(1)
-        kernel = kernel + flat @ flat.T
-    return kernel
-
-
-def ntk_vector_products(model: nn.Module, x: Tensor) -> Tensor:
-    """Θ column by column for every pair of samples, as torch.func's tutorial has it."""
-    params = {name: p.detach() for name, p in model.named_parameters()}
-    constants = dict(model.named_buffers())
-
-    def one(z: Tensor) -> Callable[[dict[str, Tensor]], Tensor]:
-        return lambda p: torch.func.functional_call(model, {**p, **constants}, (z.unsqueeze(0),)).squeeze(0)
-
-    def pair(a: Tensor, b: Tensor) -> Tensor:
-        f, pull = torch.func.vjp(one(a), params)
-
-        def column(u: Tensor) -> Tensor:
-            return torch.func.jvp(one(b), (params,), pull(u))[1]
-
-        return torch.vmap(column)(torch.eye(f.shape[0]))
-
-    return torch.stack([torch.stack([pair(a, b) for b in x]) for a in x])
-
-
 def floor() -> None:
     for name, (build, n) in FLOORS.items():
         model, x = build(), images(n)
@@ -112,7 +71,14 @@ def floor() -> None:
         show(f"{name}, n = {n}, C = 10: everything first-order", medians(sides, repeats=3), floor="C backward passes")
 
 
-def peers(n: int = 4) -> None:
+def peers() -> None:
+    """The slower a peer, the fewer samples, but for the first, which is given as many as its memory lets it."""
+    compare(32, "vmap(jacrev), products", by_jacrev, repeats=3)
+    compare(8, "NTK-vector products", by_vector_products, repeats=1)
+    compare(4, "NNGeometry's Gram matrix", by_nngeometry, repeats=1)
+
+
+def compare(n: int, peer: str, theirs: Callable[[nn.Module, Tensor], Tensor], *, repeats: int) -> None:
     model, x = resnet18(), images(n)
     subject = subject_of(model, x)
     found: dict[str, Tensor] = {}
@@ -123,20 +89,12 @@ def peers(n: int = 4) -> None:
         assert swept.kernel.full is not None
         found["sweep"] = swept.kernel.full
 
-    def theirs() -> None:
-        found["vmap(jacrev), products"] = by_jacrev(model, x)
+    def other() -> None:
+        found[peer] = theirs(model, x).detach()
 
-    sides = {"sweep": ours, "vmap(jacrev), products": theirs}
-    show(f"ResNet-18, full tangent kernel, n = {n}", medians(sides, repeats=3), floor="sweep")
-    a, b = found["sweep"], found["vmap(jacrev), products"].double()
-    print(f"  largest difference {float((a - b).norm() / a.norm()):.1e} of the kernel's norm")
-    few = x[:2]
-    subject_of_few = subject_of(model, few)
-    pairs = {
-        "sweep": lambda: sweep(subject_of_few, memory_budget_bytes=BUDGET, parts=frozenset({"parameters"})),
-        "NTK-vector products": lambda: ntk_vector_products(model, few),
-    }
-    show("ResNet-18, full tangent kernel, n = 2", medians(pairs, repeats=1), floor="sweep")
+    show(f"ResNet-18, full tangent kernel, n = {n}", medians({"sweep": ours, peer: other}, repeats), floor="sweep")
+    a, b = found["sweep"], found[peer].double()
+    print(f"  difference {float((a - b).norm() / a.norm()):.1e} of the kernel's norm")
 
 
 def _alone(build: Callable[[], nn.Module], n: int) -> tuple[float, float]:
@@ -153,7 +111,7 @@ def memory() -> None:
         print(f"{name}, n = {n}, alone in a process: {seconds:.1f} s, peak {peak:.2f} GiB")
 
 
-PARTS = {"floor": floor, "peers": peers, "memory": memory}
+PARTS = {"memory": memory, "floor": floor, "peers": peers}
 
 if __name__ == "__main__":
     for part in sys.argv[1:] or PARTS:

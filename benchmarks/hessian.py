@@ -24,9 +24,9 @@ from pyhessian import hessian as pyhessian
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 
+from benchmarks.engine_networks import resnet18
 from benchmarks.hessian_accuracy import compare_accuracy
-from benchmarks.resnet18 import ResNet18
-from benchmarks.sweep import subject_of
+from benchmarks.subjects import subject_of
 from benchmarks.timing import medians, show
 from eigengate.estimators import lanczos
 from eigengate.operators import HessianOperator, Subject
@@ -180,5 +180,5 @@ def compare_lambda_max(model: nn.Module, x: Tensor, y: Tensor) -> None:
 if __name__ == "__main__":
     torch.manual_seed(0)
     x, y = images(sys.argv[1] if len(sys.argv) > 1 else None)
-    compare_lambda_max(trained(ResNet18(16), x, y), x[:SAMPLES], y[:SAMPLES])
+    compare_lambda_max(trained(resnet18(16), x, y), x[:SAMPLES], y[:SAMPLES])
     compare_accuracy()

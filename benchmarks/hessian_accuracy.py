@@ -17,7 +17,7 @@ from scipy.stats import wasserstein_distance
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from benchmarks.sweep import subject_of
+from benchmarks.subjects import subject_of
 from eigengate.estimators import SpectralMeasure, block_trace, hutchpp, slq
 from eigengate.operators import DenseOperator, GaussNewtonOperator, HessianOperator, ParameterSpace
 

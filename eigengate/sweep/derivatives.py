@@ -73,14 +73,9 @@ class _Round:
                 self._fill(filling, own, rows, self.tiles[place + 1 :])
 
     def _fill(self, filling: KernelFilling, own: Collected, rows: Tensor, behind: tuple[Tensor, ...]) -> None:
-        if not behind:
-            filling.diagonal(own, rows)
-            return
-        kept = dict(own.gradients())
-        filling.diagonal_of(kept, rows)
+        filling.diagonal(own, rows)
         for others in behind:
-            beside = dict(self._collected(others, with_inputs=False).gradients())
-            filling.beside(kept, beside, rows, others)
+            filling.beside(own, self._collected(others, with_inputs=False), rows, others)
 
     def _collected(self, rows: Tensor, *, with_inputs: bool) -> Collected:
         return collect(

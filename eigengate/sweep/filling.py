@@ -1,6 +1,5 @@
 """Adding up the tangent kernel, one parameter after the other."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, final
 
@@ -37,17 +36,10 @@ class KernelFilling:
         for name, gradients in collected.gradients():
             self._within(name, gradients, rows)
 
-    def diagonal_of(self, gradients: Mapping[str, Gradients], rows: Tensor) -> None:
-        """The same of gradients that are kept."""
-        for name, own in gradients.items():
-            self._within(name, own, rows)
-
-    def beside(
-        self, left: Mapping[str, Gradients], right: Mapping[str, Gradients], rows: Tensor, others: Tensor
-    ) -> None:
+    def beside(self, left: Collected, right: Collected, rows: Tensor, others: Tensor) -> None:
         """Products of the gradients of two tiles."""
-        for name, own in left.items():
-            self._add(name, own, right[name], rows, others)
+        for (name, own), (_, beside) in zip(left.gradients(), right.gradients(), strict=True):
+            self._add(name, own, beside, rows, others)
 
     def finished(self) -> TangentKernel:
         """The kernel."""

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from eigengate.sweep.transposed_product import transposed_product
+
 _FLOATS_AT_ONCE: Final = 2**23
 _BLOCKS: Final = 4
 
@@ -21,7 +23,7 @@ def row_products(A: Float[Tensor, "a p"], B: Float[Tensor, "b p"], dtype: torch.
     total = torch.zeros(A.shape[0], B.shape[0], dtype=torch.float64, device=A.device)
     for first in range(0, A.shape[1], columns):
         piece = A[:, first : first + columns].to(dtype)
-        total += symmetric(piece) if B is A else piece @ B[:, first : first + columns].to(dtype).mT
+        total += symmetric(piece) if B is A else transposed_product(piece, B[:, first : first + columns].to(dtype))
     return total
 
 
@@ -32,7 +34,7 @@ def symmetric(A: Float[Tensor, "a p"]) -> Float[Tensor, "a a"]:
         return A @ A.mT
     product, size = A.new_empty(a, a), -(-a // _BLOCKS)
     for first in range(0, a, size):
-        block = A[first : first + size] @ A[: first + size].mT
+        block = transposed_product(A[first : first + size], A[: first + size])
         product[first : first + size, : first + size] = block
         product[: first + size, first : first + size] = block.mT
     return product

@@ -45,7 +45,7 @@ class ParameterGroup:
     ) -> dict[str, Gradients]:
         """Those by every parameter, from those by the expressions, in the order of the uses."""
         if self.keeps_form and len({type(part) for part in collected}) == 1:
-            joined = type(collected[0]).joined(collected)
+            joined = collected[0] if len(collected) == 1 else type(collected[0]).joined(collected)
             if joined is not None:
                 return {next(iter(self.names)): joined}
         sums: dict[str, Tensor] = {}

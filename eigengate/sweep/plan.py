@@ -12,8 +12,7 @@ from eigengate.operators.batches import activation_floats
 from eigengate.operators.subject import Subject
 from eigengate.sweep.parameter_group import ParameterGroup
 
-_FORWARD_SHARE: Final = 4  # a quarter of the memory budget for the forward pass
-_KEPT_SHARE: Final = 2  # half of it for what backward passes leave
+_USABLE: Final = 7 / 8  # of the memory budget; the rest is for the products of one parameter's gradients
 _COPIES: Final = 3  # of every value of the forward pass: itself, what its gradient needs, its gradient
 
 
@@ -34,32 +33,32 @@ class SweepPlan:
     def of(
         cls, subject: Subject, outputs: int, groups: Sequence[ParameterGroup], *, memory_budget_bytes: int
     ) -> "SweepPlan":
-        """One tile and one round if memory allows.
+        """The fewest backward passes that memory allows: one tile and one round if it can.
 
         Raises:
             BudgetExceededError: not even one sample's gradients by one group of parameters fit.
         """
-        room = memory_budget_bytes // _KEPT_SHARE
-        forward = _COPIES * activation_floats(subject) * subject.dtype.itemsize
-        each = [outputs * group.floats * subject.dtype.itemsize for group in groups]
-        largest = max(each, default=0)
-        if largest > room:
-            raise BudgetExceededError(
-                f"what {outputs} backward passes of one sample leave for {sorted(_largest(groups).names)[:3]} takes "
-                f"{largest:,} bytes, more than half of the memory budget of {memory_budget_bytes:,} bytes",
-                hint="raise memory_budget_bytes, or exclude large tensors with parameters.exclude",
-            )
-        at_once = memory_budget_bytes // _FORWARD_SHARE // max(forward, 1)
-        tile = max(1, min(subject.n, at_once, room // max(largest, 1)))
-        rows = torch.arange(subject.n, device=subject.x.device)
-        rounds = tuple(_packed(list(zip(groups, each, strict=True))[::-1], room // tile))
-        return cls(torch.split(rows, tile), rounds or ((),))
+        size = subject.dtype.itemsize
+        forward = _COPIES * activation_floats(subject) * size
+        sized = [(group, outputs * group.floats * size) for group in reversed(groups)]
+        room = int(_USABLE * memory_budget_bytes)
+        plans = [plan for T in range(1, subject.n + 1) if (plan := cls._of_tiles(subject, T, forward, sized, room))]
+        if not plans:
+            raise _too_large(groups, outputs, max(taken for _, taken in sized), memory_budget_bytes)
+        return min(plans, key=lambda plan: plan.passes(outputs) * len(plan.tiles[0]))
 
-    def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every pair of tiles once, equal ones first."""
-        for i, rows in enumerate(self.tiles):
-            for others in self.tiles[i:]:
-                yield rows, others
+    @classmethod
+    def _of_tiles(
+        cls, subject: Subject, count: int, forward: int, sized: Sequence[tuple[ParameterGroup, int]], room: int
+    ) -> "SweepPlan | None":
+        """As many rounds as ``count`` tiles need; None where the passes of a sample do not fit beside its gradients."""
+        tile = -(-subject.n // count)
+        # While two tiles meet, what is left of both is there; passes for a single sample have to fit in any case.
+        each = (room - tile * forward) // (tile * min(count, 2)) if tile > 1 else room // min(count, 2)
+        if each < max((taken for _, taken in sized), default=0):
+            return None
+        rows = torch.arange(subject.n, device=subject.x.device)
+        return cls(torch.split(rows, tile), tuple(_packed(sized, each)) or ((),))
 
     def passes(self, outputs: int) -> int:
         """How many backward passes it takes."""
@@ -68,8 +67,13 @@ class SweepPlan:
         return outputs * (rounds * T * (T + 1) // 2 if self.rounds[0] else T)
 
 
-def _largest(groups: Sequence[ParameterGroup]) -> ParameterGroup:
-    return max(groups, key=lambda group: group.floats)
+def _too_large(groups: Sequence[ParameterGroup], outputs: int, taken: int, budget: int) -> BudgetExceededError:
+    names = sorted(max(groups, key=lambda group: group.floats).names)[:3]
+    return BudgetExceededError(
+        f"what {outputs} backward passes of one sample leave for {names} takes {taken:,} bytes, more than there is "
+        f"room for in the memory budget of {budget:,} bytes",
+        hint="raise memory_budget_bytes, or exclude large tensors with parameters.exclude",
+    )
 
 
 def _packed(sized: Sequence[tuple[ParameterGroup, int]], room: int) -> Iterator[tuple[ParameterGroup, ...]]:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, fx
 
 from eigengate.operators.subject import Subject
+from eigengate.sweep.evaluated_norm import spell_out_evaluated_norms
 from eigengate.sweep.quiet import quiet
 from eigengate.sweep.sample_graph import SampleGraph, shape_of
 from eigengate.sweep.uses import Use
@@ -73,6 +74,8 @@ def _tapped(graph: SampleGraph, tapped: Sequence[fx.Node], wanted: Sequence[fx.N
     """The graph with zeros to be added to some values, returning f and the wanted values."""
     copy, places = fx.Graph(), dict[fx.Node, fx.Node]()
     copy.graph_copy(graph.module.graph, places)
+    replaced = spell_out_evaluated_norms(copy)
+    places = {node: replaced.get(place, place) for node, place in places.items()}
     last = list(copy.find_nodes(op="placeholder"))[-1]
     for number, result in enumerate(tapped):
         with copy.inserting_after(last):

@@ -109,7 +109,7 @@ def test_a_kernel_beyond_the_budget_is_out_of_budget_and_the_rest_goes_on():
     context = Context(subject=subject, config=config)
     found = {m.name: m for m in NeuralTangentKernel().measure(context).measurements}
     assert outcome(found, "ntk.operator_norm")[0] == "out_of_budget"
-    assert "more than half of the memory budget" in found["ntk.operator_norm"].detail
+    assert "more than there is room for in the memory budget" in found["ntk.operator_norm"].detail
 
 
 def test_beyond_the_dense_limit_the_curvature_is_estimated_within_its_intervals(monkeypatch):

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from eigengate.sweep.gradients.gradients import Gradients
 from eigengate.sweep.gram import row_products
+from eigengate.sweep.transposed_product import transposed_product
 
 Route = Literal["written out", "places", "single place"]
-_FLOATS_AT_ONCE: Final = 2**24
+_FLOATS_AT_ONCE: Final = 2**22
 
 
 @final
@@ -95,8 +96,9 @@ class FactoredGradients(Gradients):
     def _piece(self, group: int, rows: slice) -> Float[Tensor, "nC p"]:
         """Some rows of W written out for every sample and output."""
         b = self.cotangents[:, :, group, rows].flatten(1, 2)
-        written = b @ self.activations[:, group].mT
-        return written.reshape(self.samples * self.outputs, -1)
+        pairs = zip(b, self.activations[:, group], strict=True)
+        written = [transposed_product(cotangents, a).reshape(self.outputs, -1) for cotangents, a in pairs]
+        return torch.cat(written)
 
     def _pieces(self, group: int) -> Iterator[slice]:
         rows = self.cotangents.shape[3]
@@ -114,8 +116,9 @@ class FactoredGradients(Gradients):
         result = torch.empty(n, C, m, C, dtype=dtype, device=a.device)
         for i in range(n):
             first = i if other is self else 0
-            overlaps = a[i].mT @ a_other[first:].movedim(1, 0).flatten(1)
-            carried = (b[i].flatten(0, 1) @ overlaps).reshape(C, -1, m - first, other.cotangents.shape[-1])
+            overlaps = transposed_product(a_other[first:].mT.flatten(0, 1), a[i].mT)
+            carried = transposed_product(b[i].flatten(0, 1), overlaps)
+            carried = carried.reshape(C, -1, m - first, other.cotangents.shape[-1])
             products = carried.permute(2, 0, 1, 3).flatten(2) @ b_other[first:].flatten(2).mT
             result[i, :, first:] = products.movedim(0, 1)
             if other is self:

@@ -42,4 +42,4 @@ class GradientRows(Gradients):
 
     @classmethod
     def joined(cls, parts: Sequence["GradientRows"]) -> "GradientRows":
-        return cls(torch.stack([part.values for part in parts]).sum(dim=0) if len(parts) > 1 else parts[0].values)
+        return cls(torch.stack([part.values for part in parts]).sum(dim=0))

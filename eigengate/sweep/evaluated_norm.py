@@ -1,0 +1,48 @@
+"""Batch normalisation by running statistics, as the affine map that it is."""
+
+import operator
+from typing import Any, Final, cast
+
+import torch
+from torch import Tensor, fx
+
+_aten = torch.ops.aten
+# Where in the arguments eps stands, and where it says whether the statistics are the batch's.
+_EPS: Final = {_aten.native_batch_norm.default: 7, _aten._native_batch_norm_legit_no_training.default: 6}
+_TRAINING: Final = {_aten.native_batch_norm.default: 5}
+
+
+def spell_out_evaluated_norms(graph: fx.Graph) -> dict[fx.Node, fx.Node]:
+    """Put x ∘ s + t in the place of every such normalisation; returns what has replaced which node.
+
+    Its backward pass is then one multiplication. The operator's own, under ``vmap``, takes two and reads x.
+    """
+    replaced: dict[fx.Node, fx.Node] = {}
+    for node in list(graph.nodes):
+        if _is_evaluated(node):
+            normalized = list(node.users)
+            with graph.inserting_before(node):
+                affine = graph.call_function(_affine, (*node.args[:5], node.args[_EPS[cast(Any, node.target)]]))
+            for result in normalized:
+                result.replace_all_uses_with(affine)
+                graph.erase_node(result)
+                replaced[result] = affine
+            graph.erase_node(node)
+    return replaced
+
+
+def _is_evaluated(node: fx.Node) -> bool:
+    if node.target not in _EPS or (node.target in _TRAINING and node.args[_TRAINING[cast(Any, node.target)]]):
+        return False
+    return all(user.target is operator.getitem and user.args[1] == 0 for user in node.users)
+
+
+def _affine(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, variance: Tensor, eps: float
+) -> Tensor:
+    """(x − mean)/√(variance + eps) · weight + bias for x [1, channels, ...]."""
+    scale = (variance + eps).rsqrt()
+    scale = scale if weight is None else scale * weight
+    shift = -mean * scale if bias is None else bias - mean * scale
+    shape = (-1, *[1] * (x.dim() - 2))
+    return x * scale.reshape(shape) + shift.reshape(shape)
