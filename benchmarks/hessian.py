@@ -7,6 +7,7 @@ The peers come with the ``bench`` extra. Each gets the cheapest setting that rea
 which its user would have to guess: ours stops by itself.
 """
 
+import itertools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,8 +29,10 @@ from benchmarks.engine_networks import resnet18
 from benchmarks.hessian_accuracy import compare_accuracy
 from benchmarks.subjects import subject_of
 from benchmarks.timing import medians, show
+from eigengate.diagnostics._gauss_newton_gram import gauss_newton_gram, leading_direction
 from eigengate.estimators import lanczos
 from eigengate.operators import HessianOperator, Subject
+from eigengate.sweep import sweep
 
 RESIDUAL = 1e-3
 SAMPLES = 32
@@ -68,18 +71,29 @@ class Sides:
     model: nn.Module
     subject: Subject
 
-    def ours(self) -> tuple[Pair, int]:
+    def ours(self, start: Tensor | None = None) -> tuple[Pair, int]:
         H = HessianOperator.of(self.subject)
         generator = torch.Generator().manual_seed(0)
-        pairs = lanczos(H, start=H.gradient, tolerance=RESIDUAL, max_products=100, max_basis=60, generator=generator)
+        start = H.gradient if start is None else start
+        pairs = lanczos(H, start=start, tolerance=RESIDUAL, max_products=100, max_basis=60, generator=generator)
         return (float(pairs.largest.values[0]), pairs.largest.vectors[:, 0]), pairs.num_products
 
-    def curvlinops(self, ncv: int) -> Pair:
+    def gauss_newton_vector(self) -> Tensor:
+        """What an audit has from its sweep when it comes to the Hessian."""
+        swept = sweep(self.subject, memory_budget_bytes=2**31, parts=frozenset({"parameters"}))
+        assert swept.kernel is not None
+        assert swept.kernel.full is not None
+        gram = gauss_newton_gram(self.subject, swept.logits, swept.kernel.full)
+        direction = leading_direction(self.subject, swept.logits, gram)
+        assert direction is not None
+        return direction
+
+    def curvlinops(self, ncv: int, tolerance: float) -> Pair:
         params = [p for p in self.model.parameters() if p.requires_grad]
         H = HessianLinearOperator(
             self.model, nn.CrossEntropyLoss(), params, [self._batch], check_deterministic=False
         ).to_scipy()
-        values, vectors = largest_by_arpack(H, ncv)
+        values, vectors = largest_by_arpack(H, ncv, tolerance)
         return float(values[0]), torch.tensor(vectors[:, 0])
 
     def eigenthings(self, steps: int) -> Pair:
@@ -112,10 +126,10 @@ class Cheapest:
         theta = v @ Hv
         return float((Hv - theta * v).norm() / theta)
 
-    def arpack_columns(self) -> int:
-        """ncv of ``eigsh``."""
+    def arpack_setting(self) -> tuple[int, float]:
+        """ncv and tol of ``eigsh``."""
         counts = {}
-        for ncv in (4, 6, 8, 10, 20):
+        for setting in itertools.product((4, 6, 8, 10, 20), (RESIDUAL, RESIDUAL / 2)):
             count = 0
 
             def product(v: np.ndarray) -> np.ndarray:
@@ -123,10 +137,10 @@ class Cheapest:
                 count += 1
                 return (self.H @ torch.tensor(v.reshape(-1))).numpy()
 
-            _, vectors = largest_by_arpack(LinearOperator(self.H.shape, matvec=product, dtype=np.float32), ncv)
+            _, vectors = largest_by_arpack(LinearOperator(self.H.shape, matvec=product, dtype=np.float32), *setting)
             if self.residual(torch.tensor(vectors[:, 0])) <= RESIDUAL:
-                counts[ncv] = count
-        return min(counts, key=lambda ncv: counts[ncv])
+                counts[setting] = count
+        return min(counts, key=lambda setting: counts[setting])
 
     def lanczos_steps(self) -> int:
         """``max_iter`` of eigenthings, from the leading submatrices of one run with its start."""
@@ -151,34 +165,42 @@ class Cheapest:
         return 200
 
 
-def largest_by_arpack(H: LinearOperator, ncv: int) -> tuple[np.ndarray, np.ndarray]:
+def largest_by_arpack(H: LinearOperator, ncv: int, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
     v0 = np.random.default_rng(0).standard_normal(H.shape[0]).astype(np.float32)
-    return eigsh(H, k=1, which="LA", tol=RESIDUAL, ncv=ncv, v0=v0)
+    return eigsh(H, k=1, which="LA", tol=tolerance, ncv=ncv, v0=v0)
 
 
 def compare_lambda_max(model: nn.Module, x: Tensor, y: Tensor) -> None:
     traced = subject_of(model, x)
     sides = Sides(model, Subject(traced.model, (x,), y, labels_given=True, loss=traced.loss))
     cheapest = Cheapest(HessianOperator.of(sides.subject))
-    ncv, steps, power = cheapest.arpack_columns(), cheapest.lanczos_steps(), cheapest.power_steps()
+    (ncv, tolerance), steps, power = cheapest.arpack_setting(), cheapest.lanczos_steps(), cheapest.power_steps()
+    direction = sides.gauss_newton_vector()
+    mine = {"ours": sides.ours()[1], "ours, behind a sweep": sides.ours(direction)[1]}
     runs: dict[str, Callable[[], Pair]] = {
         "ours": lambda: sides.ours()[0],
-        f"curvlinops, eigsh ncv={ncv}": lambda: sides.curvlinops(ncv),
+        "ours, behind a sweep": lambda: sides.ours(direction)[0],
+        f"curvlinops, eigsh ncv={ncv}": lambda: sides.curvlinops(ncv, tolerance),
         f"eigenthings, {steps} steps": lambda: sides.eigenthings(steps),
         f"pyhessian, {power} steps": lambda: sides.pyhessian(power),
     }
-    print(f"ours: {sides.ours()[1]} products")
+    print(", ".join(f"{name}: {products} products" for name, products in mine.items()))
     for name, run in runs.items():
         pair = run()
         print(f"  {name:<28} λ_max {pair[0]:10.4f}   ‖Hv − θv‖/θ {cheapest.residual(pair[1]):.1e}")
-    found = medians(runs, repeats=3)
-    best = min((name for name in found if name != "ours"), key=lambda name: found[name])
+    found = medians(runs, repeats=5)
+    best = min((name for name in found if name not in mine), key=lambda name: found[name])
     P = sum(p.numel() for p in model.parameters())
     show(f"λ_max to a residual of {RESIDUAL}, {P} parameters", found, floor=best)
 
 
-if __name__ == "__main__":
+def main(path: str | None) -> None:
     torch.manual_seed(0)
-    x, y = images(sys.argv[1] if len(sys.argv) > 1 else None)
-    compare_lambda_max(trained(resnet18(16), x, y), x[:SAMPLES], y[:SAMPLES])
+    x, y = images(path)
+    for width in (16, 64):
+        compare_lambda_max(trained(resnet18(width), x, y), x[:SAMPLES], y[:SAMPLES])
     compare_accuracy()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else None)

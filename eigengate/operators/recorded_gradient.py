@@ -1,6 +1,7 @@
 """A gradient whose computation was recorded once, to be differentiated in many directions."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -9,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eigengate.operators.differentiation import MISSING_RULE
+from eigengate.operators.second_order import SecondOrder
 
 # Up to here a product is mostly overhead of its operators, which directions under vmap share; beyond, vmap is slower.
 _SHARED_OVERHEAD: Final = 20_000
@@ -34,7 +36,8 @@ class RecordedGradient:
         """Records the gradient of a scalar function."""
         with torch.enable_grad():
             leaf = theta.detach().clone().requires_grad_()
-            value = total(leaf)
+            with nullcontext() if _is_small(leaf) else SecondOrder():
+                value = total(leaf)
             if not value.requires_grad:
                 return cls(leaf, torch.zeros_like(theta))
             (gradient,) = torch.autograd.grad(value, leaf, create_graph=True, materialize_grads=True)
@@ -44,7 +47,7 @@ class RecordedGradient:
         """Dg·X, which is symmetric; ``at_once`` columns together where that is quicker and no operator forbids it."""
         if not self.gradient.requires_grad:
             return torch.zeros_like(X)
-        if X.shape[1] > 1 and len(self.theta) <= _SHARED_OVERHEAD:
+        if X.shape[1] > 1 and _is_small(self.theta):
             try:
                 firsts = range(0, X.shape[1], at_once)
                 return torch.cat([self._together(X[:, first : first + at_once]) for first in firsts], dim=1)
@@ -65,3 +68,7 @@ class RecordedGradient:
             materialize_grads=True,
         )
         return pulled.detach()
+
+
+def _is_small(theta: Tensor) -> bool:
+    return len(theta) <= _SHARED_OVERHEAD

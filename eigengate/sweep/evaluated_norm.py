@@ -1,10 +1,12 @@
-"""Batch normalisation by running statistics, as the affine map that it is."""
+"""Batch normalisations by running statistics in a graph."""
 
 import operator
 from typing import Any, Final, cast
 
 import torch
-from torch import Tensor, fx
+from torch import fx
+
+from eigengate.operators.evaluated_norm import evaluated_norm
 
 _aten = torch.ops.aten
 # Where in the arguments eps stands, and where it says whether the statistics are the batch's.
@@ -22,7 +24,7 @@ def spell_out_evaluated_norms(graph: fx.Graph) -> dict[fx.Node, fx.Node]:
         if _is_evaluated(node):
             normalized = list(node.users)
             with graph.inserting_before(node):
-                affine = graph.call_function(_affine, (*node.args[:5], node.args[_EPS[cast(Any, node.target)]]))
+                affine = graph.call_function(evaluated_norm, (*node.args[:5], node.args[_EPS[cast(Any, node.target)]]))
             for result in normalized:
                 result.replace_all_uses_with(affine)
                 graph.erase_node(result)
@@ -35,14 +37,3 @@ def _is_evaluated(node: fx.Node) -> bool:
     if node.target not in _EPS or (node.target in _TRAINING and node.args[_TRAINING[cast(Any, node.target)]]):
         return False
     return all(user.target is operator.getitem and user.args[1] == 0 for user in node.users)
-
-
-def _affine(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, variance: Tensor, eps: float
-) -> Tensor:
-    """(x − mean)/√(variance + eps) · weight + bias for x [1, channels, ...]."""
-    scale = (variance + eps).rsqrt()
-    scale = scale if weight is None else scale * weight
-    shift = -mean * scale if bias is None else bias - mean * scale
-    shape = (-1, *[1] * (x.dim() - 2))
-    return x * scale.reshape(shape) + shift.reshape(shape)
