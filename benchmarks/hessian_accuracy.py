@@ -18,12 +18,13 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from benchmarks.subjects import subject_of
-from eigengate.estimators import SpectralMeasure, block_trace, hutchpp, slq
+from eigengate.estimators import block_trace, hutchpp, slq
+from eigengate.estimators.effort import Effort
 from eigengate.operators import DenseOperator, GaussNewtonOperator, HessianOperator, ParameterSpace
 
 SEEDS = 50
 TRACE_PRODUCTS = 96
-STEPS, PROBES = 24, 8
+STEPS, PROBES = Effort.steps, Effort.probes
 Distribution = tuple[Tensor, Tensor]
 
 
@@ -90,7 +91,7 @@ def density_sides(H: Tensor) -> dict[str, Callable[[int], Distribution]]:
             generator=torch.Generator().manual_seed(seed),
         )
         assert measure.num_products == STEPS * PROBES
-        return _atoms(measure)
+        return measure.atoms
 
     def eigenthings(seed: int) -> Distribution:
         # Runs use seed, seed + 1, ...: far apart, so that no two estimates share one.
@@ -103,15 +104,6 @@ def density_sides(H: Tensor) -> dict[str, Callable[[int], Distribution]]:
         return lanczos_approximate_spectrum(dense, STEPS, num_repeats=PROBES, boundaries=(ends[0], ends[1]))
 
     return {"ours": ours, "eigenthings, raw nodes": eigenthings, "curvlinops, smoothed": curvlinops}
-
-
-def _atoms(measure: SpectralMeasure) -> Distribution:
-    """All nodes of all depths, each with its share."""
-    rules = measure.nodes.shape[0] * measure.nodes.shape[1]
-    return (
-        torch.cat([measure.known, measure.nodes.flatten()]),
-        torch.cat([measure.known_weights, measure.weights.flatten() / rules]),
-    )
 
 
 def compare_accuracy() -> None:

@@ -1,5 +1,6 @@
 """Lanczos tridiagonalisation of a self-adjoint operator from several starts at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -28,16 +29,16 @@ class Tridiagonal:
     basis: Float[Tensor, "s k N"]
     num_products: int
 
-    def gauss_rules(self, count: int) -> tuple[Float[Tensor, "count s k"], Float[Tensor, "count s k"]]:
-        """Nodes and weights of the Gauss rules of depths k − count + 1 to k, padded with nodes of no weight.
+    def gauss_rules(self, depths: Sequence[int]) -> tuple[Float[Tensor, "d s k"], Float[Tensor, "d s k"]]:
+        """Nodes and weights of the Gauss rules of these depths, at most k, padded with nodes of no weight.
 
         An exhausted start has the exact rule at every depth. NaN where a product was not finite.
         """
         if not bool(torch.isfinite(self.matrix).all()):
-            nan = torch.full_like(self.matrix[:, 0], torch.nan).expand(count, -1, -1)
+            nan = torch.full_like(self.matrix[:, 0], torch.nan).expand(len(depths), -1, -1)
             return nan, nan
         exhausted = (self.coupling == 0)[:, None, None]
-        rules = [torch.linalg.eigh(torch.where(exhausted, self.matrix, self._cut(left))) for left in range(count)]
+        rules = [torch.linalg.eigh(torch.where(exhausted, self.matrix, self._cut(depth))) for depth in depths]
         return torch.stack([theta for theta, _ in rules]), torch.stack([S[:, 0].square() for _, S in rules])
 
     def ritz(self, start: int) -> tuple[Float[Tensor, " k"], Float[Tensor, " k"], Float[Tensor, "k k"]]:
@@ -45,13 +46,12 @@ class Tridiagonal:
         theta, S = torch.linalg.eigh(self.matrix[start])
         return theta, self.coupling[start] * S[-1].abs(), S
 
-    def _cut(self, left: int) -> Tensor:
-        """T without the coupling of its last ``left`` rows to the rest."""
-        k = self.matrix.shape[1]
+    def _cut(self, depth: int) -> Tensor:
+        """T without the coupling of its first ``depth`` rows to the rest."""
         matrix = self.matrix.clone()
-        if 0 < left < k:
-            matrix[:, k - left, k - left - 1] = 0
-            matrix[:, k - left - 1, k - left] = 0
+        if 0 < depth < self.matrix.shape[1]:
+            matrix[:, depth, depth - 1] = 0
+            matrix[:, depth - 1, depth] = 0
         return matrix
 
 

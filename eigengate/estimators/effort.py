@@ -22,6 +22,6 @@ class Effort:
 
     ends: int = 240
     trace: int = 48
-    probes: int = 8
-    steps: int = 24
+    probes: int = 4
+    steps: int = 48
     accuracy: float = 1e-3

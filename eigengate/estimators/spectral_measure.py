@@ -10,12 +10,12 @@ freedom and the correlation between a skewed mean and its own standard deviation
 are included.
 
 The truncation error of the Gauss rules is not random but unknown, and counts as one more independent error: half the
-range over the last depths. It is zero for polynomials of low degree. For integrands with a kink, as |λ| has where
-eigenvalues crowd, it is an indication and no bound: too few steps can bias all the last depths to one side, and the
-interval is too short then (docs/intervals.md has cases).
+range over the last depths, or half of what the estimate has moved since half the depth, whichever is more. It is zero
+for polynomials of low degree. For integrands with a kink, as |λ| has where eigenvalues crowd, it is an indication and
+no bound: the last depths can all be biased to one side, which is why the half depth is asked (docs/intervals.md).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import final
 
@@ -31,22 +31,46 @@ Statistic = Callable[[Tensor, Tensor], Tensor]
 
 @final
 @dataclass(frozen=True)
+class QuadratureRules:
+    """Gauss rules of r depths for each of s probe vectors, float64; the weights of one rule sum to the dimension."""
+
+    nodes: Float[Tensor, "r s k"]
+    weights: Float[Tensor, "r s k"]
+
+    @property
+    def shares(self) -> Float[Tensor, " nodes"]:
+        """The weights of the mean over all rules."""
+        return self.weights.flatten() / (self.weights.shape[0] * self.weights.shape[1])
+
+    def each(self) -> Iterator["QuadratureRules"]:
+        """Depth by depth."""
+        for nodes, weights in zip(torch.split(self.nodes, 1), torch.split(self.weights, 1), strict=True):
+            yield QuadratureRules(nodes, weights)
+
+
+@final
+@dataclass(frozen=True)
 class SpectralMeasure:
     """Σ_j w_j δ(λ − t_j) ≈ Σ_i δ(λ − λ_i): some eigenvalues as they are, the rest by several rules per probe vector.
 
     Attributes:
-        nodes: Of the rules of r depths for each of s probe vectors, the deepest first; float64.
-        weights: Of the nodes; those of one rule sum to the dimension of the rest.
+        deepest: The rules of the last depths, for the rest.
+        half: Those of the same probe vectors at half the depth.
         known: Nodes of the part that needs no probe vectors.
         known_weights: How many eigenvalues each of them stands for.
         num_products: Columns multiplied.
     """
 
-    nodes: Float[Tensor, "r s k"]
-    weights: Float[Tensor, "r s k"]
+    deepest: QuadratureRules
+    half: QuadratureRules
     known: Float[Tensor, " m"]
     known_weights: Float[Tensor, " m"]
     num_products: int
+
+    @property
+    def atoms(self) -> tuple[Float[Tensor, " a"], Float[Tensor, " a"]]:
+        """t and w."""
+        return self._pooled(self.deepest)
 
     def integrate(self, function: Callable[[Tensor], Tensor]) -> Estimate:
         """tr f(A) with its standard error."""
@@ -54,29 +78,27 @@ class SpectralMeasure:
 
     def estimate(self, statistic: Statistic) -> Estimate:
         """A statistic of the mean over probe vectors and depths, with its standard error."""
-        nodes, weights = self._pooled(slice(None))
+        nodes, weights = self.atoms
         value = statistic(nodes, weights.requires_grad_())
         (gradient,) = torch.autograd.grad(value, weights)
         stochastic, freedom = self._stochastic(gradient[len(self.known) :])
-        by_depth = torch.stack([statistic(*self._pooled(slice(r, r + 1))) for r in range(len(self.nodes))])
-        truncation = ((by_depth.amax() - by_depth.amin()) / 2).square()
-        variance = stochastic + truncation
+        variance = stochastic + self._truncation(statistic).square()
         # Welch and Satterthwaite, the truncation taken as known.
         freedom = freedom * (variance / stochastic).square() if float(stochastic) > 0 else freedom
         return estimated_from(float(value.detach()), float(variance.sqrt()), float(freedom), self.num_products)
 
-    def _pooled(self, depths: slice) -> tuple[Tensor, Tensor]:
-        nodes, weights = self.nodes[depths], self.weights[depths]
-        share = 1 / (nodes.shape[0] * nodes.shape[1])
-        return (
-            torch.cat([self.known, nodes.flatten()]),
-            torch.cat([self.known_weights, weights.flatten() * share]),
-        )
+    def _truncation(self, statistic: Statistic) -> Tensor:
+        last = torch.stack([statistic(*self._pooled(rules)) for rules in self.deepest.each()])
+        before = torch.stack([statistic(*self._pooled(rules)) for rules in self.half.each()])
+        return torch.maximum(last.amax() - last.amin(), (last.mean() - before.mean()).abs()) / 2
+
+    def _pooled(self, rules: QuadratureRules) -> tuple[Tensor, Tensor]:
+        """The nodes and weights of everything known and of some rules."""
+        return torch.cat([self.known, rules.nodes.flatten()]), torch.cat([self.known_weights, rules.shares])
 
     def _stochastic(self, influences: Float[Tensor, " nodes"]) -> tuple[Tensor, Tensor]:
         """The variance of the mean of s forms zᵀh(A)z, and its degrees of freedom s (Σh²)²/Σh⁴, at least one."""
-        r, s, _ = self.weights.shape
-        w = self.weights.flatten() / (r * s)
+        s, w = self.deepest.weights.shape[1], self.deepest.shares
         dimension = w.sum().clamp_min(1)
         h = influences - (w @ influences) / dimension
         second, fourth = w @ h.square(), w @ h**4

@@ -1,7 +1,7 @@
 """Derivative checks of a lowered network on a few samples, each a single error to compare with a tolerance."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, final
@@ -15,6 +15,8 @@ from eigengate.loading.functional_model import FunctionalModel
 
 _STEPS: Final = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)  # relative to the input's root mean square
 _OFFSET: Final = 0.1  # the same
+_TINY: Final = 1e-6  # the same, in float64
+_CONVINCING: Final = 1e-2  # a kink or two; a cut path is tens of percent
 _PLACES: Final = 3
 _CALLS: Final = 4
 _COTANGENTS: Final = 16
@@ -35,31 +37,52 @@ class DerivativeExam:
 
         A runtime cannot be given the output of an embedding; then q is of the lowered network itself in float64.
 
-        Each sample is given the best of several places and steps. Places lie off the data by a tenth of its size:
-        images with flat regions sit exactly on the kinks of max-pooling and ReLU, where no derivative exists. A kink
-        inside the step is bad luck that another place is free of; a wrong derivative is wrong everywhere.
+        Each sample is given the best of several places and steps, as long as none is convincing. Places lie off the
+        data by a tenth of its size: images with flat regions sit exactly on the kinks of max-pooling and ReLU, where no
+        derivative exists. Kinks inside the step are bad luck that another place may be free of, and deep networks have
+        some everywhere; there the comparison goes by way of the lowered network's own differences (``_explained``). A
+        wrong derivative is wrong everywhere.
         """
-        errors = torch.stack([self._errors_at_a_random_place() for _ in range(_PLACES)])
-        return float(errors.min(dim=0).values.max())
+        best = torch.full((len(self.inputs[self.position]),), torch.inf, dtype=torch.float64)
+        for _ in range(_PLACES):
+            for errors in self._errors_at_a_random_place():
+                best = torch.minimum(best, errors.nan_to_num(nan=torch.inf))
+                if float(best.max()) <= _CONVINCING:
+                    return float(best.max())
+        return float(best.max())
 
-    def _errors_at_a_random_place(self) -> Tensor:
-        """The relative error of every sample [n], with the best of the steps."""
+    def _errors_at_a_random_place(self) -> Iterator[Tensor]:
+        """The relative error of every sample [n]: with the best of the steps, then by way of our own differences."""
         data = self.inputs[self.position]
         rms = float(data.double().square().mean().sqrt()) or 1.0
         x, v = data + _OFFSET * rms * self._like(data), self._like(data) * rms
         u, ours = self._projected_derivative(x, v)
-        errors = torch.stack([(self._quotient(u, x, step * v) / step - ours).norm(dim=0) for step in _STEPS])
         size = ours.norm(dim=0)
         # A sample on which the network is flat has nothing to be relative to; then the others give the measure.
-        best: Tensor = errors.min(dim=0).values
-        measure: Tensor = size.clamp_min(1e-3 * float(size.max())).clamp_min(1e-12)
-        return best / measure
+        measure = size.clamp_min(1e-3 * float(size.max())).clamp_min(1e-12)
+        quotients = torch.stack([self._quotient(self._value, u, x, step * v) / step for step in _STEPS])
+        errors = (quotients - ours).norm(dim=1) / measure
+        yield errors.min(dim=0).values
+        place = int(errors.nan_to_num(nan=torch.inf).amax(dim=1).argmin())
+        yield self._explained(u, x, v, quotients[place], _STEPS[place], ours) / measure
 
-    def _quotient(self, u: Tensor, x: Tensor, step: Tensor) -> Tensor:
+    def _explained(self, u: Tensor, x: Tensor, v: Tensor, quotient: Tensor, step: float, ours: Tensor) -> Tensor:
+        """‖U(q_h − p_h)‖ + ‖U(p_ε − Jv)‖ [n], p_h the quotient of the lowered network in float64.
+
+        ε is too small for kinks. The first term has the same kinks on both sides, the second none: between them they
+        lead from the file's function to our derivative.
+        """
+        same = self._quotient(self._lowered_value, u, x, step * v) / step
+        tiny = self._quotient(self._lowered_value, u, x.double(), _TINY * v.double()) / _TINY
+        error: Tensor = (quotient - same).norm(dim=0) + (tiny - ours).norm(dim=0)
+        return error
+
+    @staticmethod
+    def _quotient(value: Callable[[Tensor], Tensor], u: Tensor, x: Tensor, step: Tensor) -> Tensor:
         """⟨uᵢ, fᵢ(x + s) − fᵢ(x − s)⟩ / 2 [k, n], corrected for the step that float32 really took."""
         ahead, behind = x + step, x - step
         taken = float((ahead.double() - behind.double()).norm() / (2 * step.double().norm()))
-        f_ahead, f_behind = (self._value(end) for end in (ahead, behind))
+        f_ahead, f_behind = (value(end) for end in (ahead, behind))
         difference: Tensor = u * (f_ahead - f_behind)
         return difference.sum(-1) / (2 * taken)
 
@@ -67,6 +90,10 @@ class DerivativeExam:
         """f(x) [n, C] in float64, x in place of the differentiable input."""
         if self.model.opening is None:
             return self.model.witness(self._with(x)).double()
+        return self._lowered_value(x)
+
+    def _lowered_value(self, x: Tensor) -> Tensor:
+        """The same, of the lowered network in float64."""
         model, _, inputs = self._double
         return self._in_x(model, inputs)(x.double()).detach()
 

@@ -1,5 +1,6 @@
 """How many products with the Hessian each of its numbers gets."""
 
+from dataclasses import replace
 from typing import Final
 
 from eigengate.estimators.effort import Effort
@@ -13,9 +14,12 @@ def products_of(effort: Effort) -> int:
     return 2 * (effort.ends + effort.trace) + effort.probes * effort.steps
 
 
-def hessian_effort(products: float, accuracy: float = Effort.accuracy) -> Effort:
-    """The most that fits into so many products; never less than a look at every number."""
-    full = Effort(accuracy=accuracy)
+def hessian_effort(products: float, accuracy: float = Effort.accuracy, *, most_steps: int = Effort.steps) -> Effort:
+    """The most that fits into so many products; never less than a look at every number.
+
+    Probe vectors make up for steps that memory has no room for.
+    """
+    full = _with_steps(Effort(accuracy=accuracy), max(_FEWEST.steps, min(Effort.steps, most_steps)))
     share = min(1.0, products / products_of(full))
     if share == 1:
         return full
@@ -28,3 +32,8 @@ def hessian_effort(products: float, accuracy: float = Effort.accuracy) -> Effort
         steps=steps,
         accuracy=accuracy,
     )
+
+
+def _with_steps(effort: Effort, steps: int) -> Effort:
+    """The same products of the quadrature, with other Krylov spaces."""
+    return replace(effort, steps=steps, probes=effort.probes * effort.steps // steps)

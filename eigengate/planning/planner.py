@@ -19,6 +19,7 @@ MATRIX_FREE_PASSES: Final = 146
 _FROM_SWEEP: Final[tuple[Quantity, ...]] = ("input_jacobian", "parameter_jacobian", "ntk", "gauss_newton")
 _SWEEP_SHARE: Final = 0.5
 _HESSIAN_SHARE: Final = 0.4  # of what the sweep leaves, where attributions are wanted too
+_BASIS_SHARE: Final = 0.5  # of the memory budget, for a Krylov space of the quadrature
 _FEWEST_ATTRIBUTED: Final = 2
 _EVALUATIONS: Final[Mapping[str, int]] = {"saliency": 1, "integrated_gradients": 16, "smoothgrad": 16}
 
@@ -49,14 +50,14 @@ def plan(workload: Workload, config: AuditConfig, flops_per_second: float | None
     Exact routes are taken while they fit: Jacobians and kernel may take half of it, or as much as an estimate would
     take; the Hessian and the attributions share what is left.
     """
-    timed = config.time_budget_s is not None and flops_per_second is not None
-    budget = config.time_budget_s * flops_per_second if timed else DEFAULT_FLOPS  # type: ignore[operator]
+    seconds, speed = config.time_budget_s, flops_per_second
+    budget = DEFAULT_FLOPS if seconds is None or speed is None else seconds * speed
     wanted = set(config.quantities)
     sweep = _sweep_flops(workload, workload.outputs) if wanted & set(_FROM_SWEEP) else 0.0
     exact = workload.outputs <= MATRIX_FREE_PASSES or sweep <= _SWEEP_SHARE * budget
     left = max(budget - (sweep if exact else _sweep_flops(workload, MATRIX_FREE_PASSES)), 0.0)
     share = _HESSIAN_SHARE if "attribution" in wanted else 1.0
-    hessian = hessian_effort(share * left / max(workload.hessian_product, 1.0), config.accuracy)
+    hessian = _hessian_effort(workload, config, share * left)
     room = ((1 - share) if "hessian" in wanted else 1.0) * left
     attributed = int(room / max(_attribution_flops(workload, config), 1.0))
     attributed = min(workload.samples, max(_FEWEST_ATTRIBUTED, attributed))
@@ -64,11 +65,20 @@ def plan(workload: Workload, config: AuditConfig, flops_per_second: float | None
     steps = _Steps(workload, config, exact, dense, hessian, attributed, flops_per_second)
     report = AuditPlan(
         budget_flops=budget,
-        budget_bytes=config.memory_budget_bytes or DEFAULT_MEMORY_BUDGET,
+        budget_bytes=_memory(config),
         flops_per_second=flops_per_second,
         steps=tuple(steps.all()),
     )
     return Plan(exact, dense, hessian, attributed, report)
+
+
+def _hessian_effort(workload: Workload, config: AuditConfig, flops: float) -> Effort:
+    steps = int(_BASIS_SHARE * _memory(config) / max(workload.parameters * workload.itemsize, 1))
+    return hessian_effort(flops / max(workload.hessian_product, 1.0), config.accuracy, most_steps=steps)
+
+
+def _memory(config: AuditConfig) -> int:
+    return config.memory_budget_bytes or DEFAULT_MEMORY_BUDGET
 
 
 def _sweep_flops(workload: Workload, passes: int) -> float:
@@ -111,7 +121,7 @@ class _Steps:
         route = "a backward pass for every output" if self.exact else "random projections of the outputs"
         kept = 3 * work.samples * work.values + passes * work.samples * (work.values + work.dimension)
         # What does not fit is done in rounds.
-        size = min(kept * work.itemsize, self.config.memory_budget_bytes or DEFAULT_MEMORY_BUDGET)
+        size = min(kept * work.itemsize, _memory(self.config))
         return self._step(quantity, route, self.exact, work.samples, passes, _sweep_flops(work, passes), size)
 
     def _hessian(self) -> PlannedStep:

@@ -5,6 +5,7 @@ import torch
 
 from eigengate.estimators import SpectralMeasure, block_trace, hutchpp, slq
 from eigengate.estimators._tridiagonal import tridiagonalize
+from eigengate.estimators.spectral_measure import QuadratureRules
 from eigengate.operators import DenseOperator
 from tests.support.spectra import decaying, symmetric
 
@@ -67,24 +68,27 @@ def test_slq_of_an_operator_that_is_not_finite_is_non_finite():
 def test_the_error_of_an_integral_is_that_of_probe_vectors_without_a_direction():
     # Every eigenvalue known, weighted as the mean over all directions weights it: only the formula is at work.
     eigenvalues = torch.linspace(-1, 3, 20, dtype=torch.float64)
-    nodes = eigenvalues.expand(1, 4, 20)
-    nothing = torch.zeros(0, dtype=torch.float64)
-    estimate = SpectralMeasure(nodes, torch.ones_like(nodes), nothing, nothing, 0).integrate(lambda t: t)
+    estimate = measure_of(eigenvalues.expand(1, 4, 20)).integrate(lambda t: t)
     z = torch.randn(20, 200_000, dtype=torch.float64, generator=generator())
     forms = eigenvalues @ (20**0.5 * z / z.norm(dim=0)).square()
     # The sample standard deviation of 2e5 draws is known to about 0.2 %.
     assert estimate.stderr == pytest.approx(float(forms.std()) / 2, rel=0.01)
 
 
-def test_truncation_counts_half_the_range_over_the_depths():
+def measure_of(nodes, *, half=None, weight=1.0):
     nothing = torch.zeros(0, dtype=torch.float64)
+    rules = [QuadratureRules(part, torch.full_like(part, weight)) for part in (nodes, nodes if half is None else half)]
+    return SpectralMeasure(*rules, nothing, nothing, 0)
+
+
+@pytest.mark.parametrize(("before", "truncation"), [(1.0, 0.3 / 2), (1.3, 0.3 / 2), (2.0, (2.0 - 3.1 / 3) / 2)])
+def test_truncation_counts_half_the_range_over_the_depths_or_half_the_way_since_half_of_them(before, truncation):
     nodes = torch.tensor([1.0, 1.2, 0.9], dtype=torch.float64).reshape(3, 1, 1)
-    measure = SpectralMeasure(nodes, torch.full_like(nodes, 5.0), nothing, nothing, 0)
-    estimate = measure.integrate(lambda t: t)
+    estimate = measure_of(nodes, half=torch.full_like(nodes, before), weight=5.0).integrate(lambda t: t)
     assert estimate.value == pytest.approx(5 * 3.1 / 3)
     # Each node of a depth of its own is the whole spectrum there, so that the probe vector adds its own spread.
     stochastic = 2 * 5 / 7 * 5 * float(nodes.var(unbiased=False))
-    assert estimate.stderr**2 == pytest.approx(stochastic + (5 * 0.3 / 2) ** 2)
+    assert estimate.stderr**2 == pytest.approx(stochastic + (5 * truncation) ** 2)
 
 
 def test_the_measure_of_a_constant_has_no_error():
@@ -117,7 +121,7 @@ def test_tridiagonalization_stops_where_every_start_lies_in_an_invariant_subspac
 def test_a_start_that_is_exhausted_early_keeps_its_exact_rule():
     A = DenseOperator(torch.diag(torch.arange(1.0, 9.0, dtype=torch.float64)), self_adjoint=True)
     starts = torch.stack([torch.full((8,), 8**-0.5), torch.eye(8)[2]], dim=1).double()
-    theta, shares = tridiagonalize(A, starts, num_steps=6).gauss_rules(4)
+    theta, shares = tridiagonalize(A, starts, num_steps=6).gauss_rules([6, 5, 4, 3])
     torch.testing.assert_close((theta * shares).sum(dim=2)[:, 1], torch.full((4,), 3.0, dtype=torch.float64))
     torch.testing.assert_close((theta**4 * shares).sum(dim=2)[:, 1], torch.full((4,), 81.0, dtype=torch.float64))
 

@@ -78,6 +78,21 @@ def test_every_number_of_the_hessian_gets_a_look_and_the_budget_holds_beyond_tha
     assert products_of(effort) <= products + products_of(least)
 
 
+@given(st.floats(0, 1e6), st.integers(0, 200))
+def test_probe_vectors_make_up_for_steps_that_memory_has_no_room_for(products, steps):
+    effort, roomy = hessian_effort(products, most_steps=steps), hessian_effort(products)
+    assert effort.steps <= max(steps, hessian_effort(0).steps)
+    assert effort.probes >= roomy.probes
+    assert effort.probes * effort.steps <= roomy.probes * roomy.steps
+
+
+def test_the_basis_of_the_quadrature_keeps_to_half_the_memory():
+    roomy = plan(LARGE, AuditConfig(time_budget_s=1e6, memory_budget_bytes=2**33), 1e11).hessian
+    tight = plan(LARGE, AuditConfig(time_budget_s=1e6, memory_budget_bytes=2**31), 1e11).hessian
+    assert roomy.steps == Effort.steps
+    assert 0.9 * 2**30 < tight.steps * 4 * LARGE.parameters <= 2**30
+
+
 def test_a_time_budget_is_turned_into_operations_by_the_speed_of_the_machine():
     decided = plan(LARGE, AuditConfig(time_budget_s=10), flops_per_second=3e10)
     assert decided.report.budget_flops == pytest.approx(3e11)

@@ -22,6 +22,8 @@ from eigengate.estimators import (
     log_jackknife_interval,
     slq,
 )
+from eigengate.estimators.effort import Effort
+from eigengate.estimators.spectral_measure import QuadratureRules
 from eigengate.estimators.weighted_kernel import kernel_functionals
 from eigengate.operators import DenseOperator, GaussNewtonOperator, GramOperator, HessianOperator, LinearOperator
 from eigengate.operators.batches import batches
@@ -31,8 +33,9 @@ from tests.support.subjects import subject_of
 
 SEEDS: Final = 500
 _SHARED: Final = 25
-STEPS: Final = 24
-PROBES: Final = 7
+STEPS: Final = Effort.steps
+PROBES: Final = Effort.probes - 1
+SIGNS: Final = 7
 PRODUCTS: Final = 48
 
 Statistic = Callable[[Tensor, Tensor], Tensor]
@@ -180,13 +183,18 @@ def generators(seeds: int) -> list[torch.Generator]:
 
 
 def measures(A: LinearOperator) -> list[SpectralMeasure]:
-    """Each scouting probe vector serves 25 measures of seven: given the scout their probe vectors are independent."""
+    """Each scouting probe vector serves 25 measures: given the scout their probe vectors are independent."""
     found = []
     for generator in generators(SEEDS // _SHARED):
         pooled = slq(A, num_steps=STEPS, num_samples=_SHARED * PROBES, generator=generator)
-        pieces = zip(pooled.nodes.split(PROBES, dim=1), pooled.weights.split(PROBES, dim=1), strict=True)
-        found += [replace(pooled, nodes=nodes, weights=weights) for nodes, weights in pieces]
+        pieces = zip(pieces_of(pooled.deepest), pieces_of(pooled.half), strict=True)
+        found += [replace(pooled, deepest=deepest, half=half) for deepest, half in pieces]
     return found
+
+
+def pieces_of(rules: QuadratureRules) -> list[QuadratureRules]:
+    parts = zip(rules.nodes.split(PROBES, dim=1), rules.weights.split(PROBES, dim=1), strict=True)
+    return [QuadratureRules(nodes, weights) for nodes, weights in parts]
 
 
 def density_coverage(A: DenseOperator, statistics: dict[str, Statistic] = DENSITY) -> dict[str, Coverage]:
@@ -212,7 +220,7 @@ def hutchpp_coverage(A: DenseOperator) -> Coverage:
 
 
 def block_coverage(A: DenseOperator, sizes: list[int]) -> Coverage:
-    found = [block_trace(A, sizes=sizes, num_samples=PROBES, generator=g) for g in generators(SEEDS)]
+    found = [block_trace(A, sizes=sizes, num_samples=SIGNS, generator=g) for g in generators(SEEDS)]
     return Coverage.of(found, float(A.matrix.trace()))
 
 
