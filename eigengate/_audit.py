@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import final
+from typing import Final, final
 
 import torch
 
@@ -33,6 +33,7 @@ from eigengate.samples import sample_records
 from eigengate.versions import versions
 
 OnEvent = Callable[[AuditEvent], None]
+_LEAST_SHARE: Final = 0.25  # of the time budget, for measuring
 
 
 def audit(
@@ -57,7 +58,8 @@ def audit(
             prepared = prepare(model, probe, config)
         with stages.stage("certificate"):
             certificate = _certificate(prepared, config)
-        context = Context(subject=prepared.subject, config=config, on_progress=stages.progress)
+        left = _within_what_is_left(config, stages.seconds)
+        context = Context(subject=prepared.subject, config=left, on_progress=stages.progress)
         with stages.stage("plan"):
             planned = context.plan
         found, problems = _measure(context, stages)
@@ -79,9 +81,16 @@ def audit(
         index=index,
         coverage=(*prepared.coverage, *(entry for findings in found for entry in findings.coverage)),
         problems=tuple(problems),
-        plan=planned.report,
+        plan=planned.report.after(stages.spent),
         cost=stages.cost(),
     )
+
+
+def _within_what_is_left(config: AuditConfig, spent: float) -> AuditConfig:
+    """The same with a time budget for measuring: the certificate has to be made, however long it takes."""
+    budget = config.time_budget_s
+    left = None if budget is None else max(budget - spent, _LEAST_SHARE * budget)
+    return config.model_copy(update={"time_budget_s": left})
 
 
 def _certificate(prepared: Preparation, config: AuditConfig) -> Certificate:
@@ -166,7 +175,7 @@ class _Stages:
     def __init__(self, on_event: OnEvent) -> None:
         self._on_event = on_event
         self._started = time.perf_counter()
-        self._seconds: dict[str, float] = {}
+        self.spent: dict[str, float] = {}
         self._current = ""
 
     @contextmanager
@@ -177,17 +186,22 @@ class _Stages:
         try:
             yield
         finally:
-            self._seconds[name] = time.perf_counter() - began
+            self.spent[name] = time.perf_counter() - began
 
     def progress(self, work: str, done: int, total: int) -> None:
         """Steps of the current stage; what the work is called inside does not concern the listener."""
         self._on_event(ProgressEvent(stage=self._current, done=done, total=total))
 
+    @property
+    def seconds(self) -> float:
+        """Since the audit began."""
+        return time.perf_counter() - self._started
+
     def cost(self) -> Cost:
         # Linux counts kibibytes, macOS bytes.
         unit = 1 if sys.platform == "darwin" else 1024
         return Cost(
-            seconds=time.perf_counter() - self._started,
-            stages=tuple(StageCost(name=name, seconds=seconds) for name, seconds in self._seconds.items()),
+            seconds=self.seconds,
+            stages=tuple(StageCost(name=name, seconds=seconds) for name, seconds in self.spent.items()),
             peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
         )

@@ -1,5 +1,6 @@
 """What an audit is going to do, decided before it does it."""
 
+from collections.abc import Mapping
 from typing import Annotated, final
 
 from pydantic import Field
@@ -12,7 +13,7 @@ class PlannedStep(Contract):
     """One quantity, the route to it, and what that is expected to cost.
 
     ``passes`` counts backward passes over all its samples, or products with the matrix; ``flops`` are multiplications
-    and additions; ``seconds`` is given where the speed of the machine was measured.
+    and additions; ``seconds`` is given where the speed of the machine was measured, ``spent_seconds`` once it is done.
     """
 
     quantity: str
@@ -23,6 +24,7 @@ class PlannedStep(Contract):
     flops: float
     bytes: int
     seconds: float | None = None
+    spent_seconds: float | None = None
 
 
 @final
@@ -36,3 +38,11 @@ class AuditPlan(Contract):
     budget_bytes: Annotated[int, Field(gt=0)]
     flops_per_second: float | None
     steps: Items[PlannedStep]
+
+    def after(self, seconds: Mapping[str, float]) -> "AuditPlan":
+        """With what every step took, from the seconds of the quantities in it."""
+        taken = [sum(seconds.get(name, 0.0) for name in step.quantity.split(", ")) for step in self.steps]
+        steps = zip(self.steps, taken, strict=True)
+        return self.model_copy(
+            update={"steps": tuple(step.model_copy(update={"spent_seconds": t}) for step, t in steps)}
+        )

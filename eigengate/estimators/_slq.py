@@ -16,7 +16,8 @@ from torch import Tensor
 from eigengate.estimators._tridiagonal import tridiagonalize
 from eigengate.estimators.orthonormal import project_out
 from eigengate.estimators.probe_vectors import gaussian
-from eigengate.estimators.spectral_measure import QuadratureRules, SpectralMeasure
+from eigengate.estimators.quadrature_rules import QuadratureRules
+from eigengate.estimators.spectral_measure import SpectralMeasure
 from eigengate.operators import LinearOperator
 
 # Residual, relative to its Ritz value, of a scouted eigenvalue. What it leaves of f(A) is of third order in it.
@@ -39,7 +40,7 @@ def slq(
 
     Each probe vector's ``num_steps`` Lanczos steps give a Gauss rule that integrates polynomials up to degree
     2·num_steps − 1 exactly against that vector's measure (Ubaru, Chen & Saad 2017, Alg. 1), and the rules of the last
-    few depths, and of half of them, tell how far other integrands still move.
+    few depths tell how far other integrands still move.
 
     Args:
         A: Self-adjoint operator [N, N].
@@ -54,25 +55,17 @@ def slq(
     on_probe(1, num_samples + 1)
     rest = N - Q.shape[1]
     width = max(1, _BASIS_BYTES // (N * depth * torch.finfo(A.dtype).bits // 8))
-    depths = [*_last(depth), *_last(max(depth // 2, 1))]
-    nodes = torch.zeros(len(depths), num_samples, depth, dtype=torch.float64, device=A.device)
-    weights = torch.zeros_like(nodes)
+    averaged, plain = [QuadratureRules.none(num_samples)], [QuadratureRules.none(num_samples)]
     for first in range(0, num_samples, width) if rest else ():
         probes = gaussian(A, min(width, num_samples - first), generator)
         part = tridiagonalize(A, _unit(project_out(Q, probes)[0]), num_steps=depth)
-        theta, shares = part.gauss_rules([min(d, part.matrix.shape[1]) for d in depths])
-        last, products = first + probes.shape[1], products + part.num_products
-        nodes[:, first:last, : theta.shape[2]] = theta
-        weights[:, first:last, : theta.shape[2]] = rest * shares
-        on_probe(1 + last, num_samples + 1)
-    count = len(_last(depth))
-    deepest, half = QuadratureRules(nodes[:count], weights[:count]), QuadratureRules(nodes[count:], weights[count:])
-    return SpectralMeasure(deepest, half, known, torch.full_like(known, 0.5), products)
-
-
-def _last(depth: int) -> range:
-    """The depths of the rules that end there, the deepest first."""
-    return range(depth, max(depth - _RULES, 0), -1)
+        depths = [max(part.matrix.shape[1] - back, 1) for back in range(min(_RULES, depth))]
+        averaged.append(QuadratureRules(*part.averaged_rules(depths)))
+        plain.append(QuadratureRules(*part.gauss_rules(depths)))
+        products += part.num_products
+        on_probe(1 + first + probes.shape[1], num_samples + 1)
+    rules = [QuadratureRules.joined(parts[bool(rest) :], total=rest) for parts in (averaged, plain)]
+    return SpectralMeasure(rules[0], rules[1], known, torch.full_like(known, 0.5), products)
 
 
 def _scouted(

@@ -171,7 +171,7 @@ def quadrature(
 def _integrated(measure: SpectralMeasure | None, statistic: Statistic) -> Bounded:
     if measure is None:
         return Bounded(float("nan"), None, "", "not_applicable")
-    _, probes, steps = measure.deepest.nodes.shape
+    _, probes, steps = measure.plain.nodes.shape
     method = f"stochastic Lanczos quadrature, {probes} probes of {steps} steps, {measure.num_products} products"
     return bounded_by(measure.estimate(statistic), method)
 

@@ -9,13 +9,13 @@ freedom and the correlation between a skewed mean and its own standard deviation
 81–94 % of the time on spectra with outliers; h enters here with its derivative in the weights, so that ratios and logs
 are included.
 
-The truncation error of the Gauss rules is not random but unknown, and counts as one more independent error: half the
-range over the last depths, or half of what the estimate has moved since half the depth, whichever is more. It is zero
-for polynomials of low degree. For integrands with a kink, as |λ| has where eigenvalues crowd, it is an indication and
-no bound: the last depths can all be biased to one side, which is why the half depth is asked (docs/intervals.md).
+The truncation error of the rules is not random but unknown, and counts as one more independent error: a quarter of the
+range of plain Gauss rules over the last depths. What is read are averaged Gauss rules, whose errors were about half as
+large; both have none for polynomials of low degree. For integrands with a kink, as |λ| has where eigenvalues crowd, it
+is an indication and no bound (docs/intervals.md).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -24,28 +24,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eigengate.estimators.estimate import Estimate, estimated_from
+from eigengate.estimators.quadrature_rules import QuadratureRules
 
 # (nodes, weights), the weights summing to the dimension → a scalar, differentiable in the weights
 Statistic = Callable[[Tensor, Tensor], Tensor]
-
-
-@final
-@dataclass(frozen=True)
-class QuadratureRules:
-    """Gauss rules of r depths for each of s probe vectors, float64; the weights of one rule sum to the dimension."""
-
-    nodes: Float[Tensor, "r s k"]
-    weights: Float[Tensor, "r s k"]
-
-    @property
-    def shares(self) -> Float[Tensor, " nodes"]:
-        """The weights of the mean over all rules."""
-        return self.weights.flatten() / (self.weights.shape[0] * self.weights.shape[1])
-
-    def each(self) -> Iterator["QuadratureRules"]:
-        """Depth by depth."""
-        for nodes, weights in zip(torch.split(self.nodes, 1), torch.split(self.weights, 1), strict=True):
-            yield QuadratureRules(nodes, weights)
 
 
 @final
@@ -54,15 +36,15 @@ class SpectralMeasure:
     """Σ_j w_j δ(λ − t_j) ≈ Σ_i δ(λ − λ_i): some eigenvalues as they are, the rest by several rules per probe vector.
 
     Attributes:
-        deepest: The rules of the last depths, for the rest.
-        half: Those of the same probe vectors at half the depth.
+        averaged: Averaged Gauss rules of the last depths, for the rest.
+        plain: Gauss rules of the same depths.
         known: Nodes of the part that needs no probe vectors.
         known_weights: How many eigenvalues each of them stands for.
         num_products: Columns multiplied.
     """
 
-    deepest: QuadratureRules
-    half: QuadratureRules
+    averaged: QuadratureRules
+    plain: QuadratureRules
     known: Float[Tensor, " m"]
     known_weights: Float[Tensor, " m"]
     num_products: int
@@ -70,7 +52,7 @@ class SpectralMeasure:
     @property
     def atoms(self) -> tuple[Float[Tensor, " a"], Float[Tensor, " a"]]:
         """t and w."""
-        return self._pooled(self.deepest)
+        return self._pooled(self.averaged)
 
     def integrate(self, function: Callable[[Tensor], Tensor]) -> Estimate:
         """tr f(A) with its standard error."""
@@ -88,9 +70,8 @@ class SpectralMeasure:
         return estimated_from(float(value.detach()), float(variance.sqrt()), float(freedom), self.num_products)
 
     def _truncation(self, statistic: Statistic) -> Tensor:
-        last = torch.stack([statistic(*self._pooled(rules)) for rules in self.deepest.each()])
-        before = torch.stack([statistic(*self._pooled(rules)) for rules in self.half.each()])
-        return torch.maximum(last.amax() - last.amin(), (last.mean() - before.mean()).abs()) / 2
+        by_depth = torch.stack([statistic(*self._pooled(rules)) for rules in self.plain.each()])
+        return (by_depth.amax() - by_depth.amin()) / 4
 
     def _pooled(self, rules: QuadratureRules) -> tuple[Tensor, Tensor]:
         """The nodes and weights of everything known and of some rules."""
@@ -98,7 +79,7 @@ class SpectralMeasure:
 
     def _stochastic(self, influences: Float[Tensor, " nodes"]) -> tuple[Tensor, Tensor]:
         """The variance of the mean of s forms zᵀh(A)z, and its degrees of freedom s (Σh²)²/Σh⁴, at least one."""
-        s, w = self.deepest.weights.shape[1], self.deepest.shares
+        s, w = self.averaged.weights.shape[1], self.averaged.shares
         dimension = w.sum().clamp_min(1)
         h = influences - (w @ influences) / dimension
         second, fourth = w @ h.square(), w @ h**4

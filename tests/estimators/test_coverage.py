@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from eigengate.estimators import hutchpp, slq
+from tests.support.covered_matrices import jacobians, operators
 from tests.support.interval_coverage import (
     DENSITY,
     Coverage,
@@ -17,14 +18,12 @@ from tests.support.interval_coverage import (
     density_coverage,
     generators,
     hutchpp_coverage,
-    jacobians,
     kernel_coverage,
     mean_coverage,
-    operators,
     singular_coverage,
 )
 
-SEEN = ("network-like", "one huge", "Hessian", "H - GN")
+SEEN = ("network-like", "one huge", "Hessian", "H - GN", "ReLU Hessian", "larger ReLU Hessian", "larger GELU Hessian")
 density = cache(lambda name: density_coverage(operators()[name][0]))
 hutch = cache(lambda name: hutchpp_coverage(operators()[name][0]))
 blocks = cache(lambda name: block_coverage(*operators()[name]))

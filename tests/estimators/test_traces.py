@@ -5,7 +5,7 @@ import torch
 
 from eigengate.estimators import SpectralMeasure, block_trace, hutchpp, slq
 from eigengate.estimators._tridiagonal import tridiagonalize
-from eigengate.estimators.spectral_measure import QuadratureRules
+from eigengate.estimators.quadrature_rules import QuadratureRules
 from eigengate.operators import DenseOperator
 from tests.support.spectra import decaying, symmetric
 
@@ -75,20 +75,35 @@ def test_the_error_of_an_integral_is_that_of_probe_vectors_without_a_direction()
     assert estimate.stderr == pytest.approx(float(forms.std()) / 2, rel=0.01)
 
 
-def measure_of(nodes, *, half=None, weight=1.0):
+def measure_of(nodes, *, plain=None, weight=1.0):
     nothing = torch.zeros(0, dtype=torch.float64)
-    rules = [QuadratureRules(part, torch.full_like(part, weight)) for part in (nodes, nodes if half is None else half)]
+    rules = [QuadratureRules(p, torch.full_like(p, weight)) for p in (nodes, nodes if plain is None else plain)]
     return SpectralMeasure(*rules, nothing, nothing, 0)
 
 
-@pytest.mark.parametrize(("before", "truncation"), [(1.0, 0.3 / 2), (1.3, 0.3 / 2), (2.0, (2.0 - 3.1 / 3) / 2)])
-def test_truncation_counts_half_the_range_over_the_depths_or_half_the_way_since_half_of_them(before, truncation):
+def test_truncation_counts_a_quarter_of_the_range_of_plain_rules():
     nodes = torch.tensor([1.0, 1.2, 0.9], dtype=torch.float64).reshape(3, 1, 1)
-    estimate = measure_of(nodes, half=torch.full_like(nodes, before), weight=5.0).integrate(lambda t: t)
+    plain = torch.tensor([1.0, 1.4, 0.9], dtype=torch.float64).reshape(3, 1, 1)
+    estimate = measure_of(nodes, plain=plain, weight=5.0).integrate(lambda t: t)
     assert estimate.value == pytest.approx(5 * 3.1 / 3)
     # Each node of a depth of its own is the whole spectrum there, so that the probe vector adds its own spread.
     stochastic = 2 * 5 / 7 * 5 * float(nodes.var(unbiased=False))
-    assert estimate.stderr**2 == pytest.approx(stochastic + (5 * truncation) ** 2)
+    assert estimate.stderr**2 == pytest.approx(stochastic + (5 * 0.5 / 4) ** 2)
+
+
+def test_averaged_rules_integrate_polynomials_exactly_and_kinks_better():
+    A = symmetric(torch.linspace(-1, 2, 200))
+    starts = torch.randn(200, 30, dtype=torch.float64, generator=generator())
+    starts = starts / starts.norm(dim=0)
+    values, vectors = torch.linalg.eigh(A.matrix)
+    measures = (vectors.mT @ starts).square().mT
+    result = tridiagonalize(A, starts, num_steps=12)
+    errors = {}
+    for name, (nodes, weights) in {"averaged": result.averaged_rules([12]), "plain": result.gauss_rules([12])}.items():
+        for power in range(24):
+            torch.testing.assert_close((weights * nodes**power).sum(-1)[0], measures @ values**power, rtol=1e-9, atol=0)
+        errors[name] = float(((weights * nodes.abs()).sum(-1)[0] - measures @ values.abs()).square().mean())
+    assert errors["averaged"] < 0.7 * errors["plain"]
 
 
 def test_the_measure_of_a_constant_has_no_error():

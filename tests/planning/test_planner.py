@@ -127,3 +127,20 @@ def test_a_report_carries_its_plan_and_a_plan_can_be_had_alone():
     assert [step.quantity for step in alone.steps] == [step.quantity for step in report.plan.steps]
     assert alone.flops_per_second > 0
     assert report.plan.flops_per_second is None
+
+
+def test_a_report_says_what_every_step_of_its_plan_took():
+    model, x = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3)).eval(), torch.randn(5, 4)
+    stream = io.BytesIO()
+    torch.jit.save(torch.jit.trace(model, x), stream)
+    functional = eigengate.load_model(stream.getvalue())
+    probe = eigengate.Probe({functional.inputs[0].name: x}, None, "0" * 64)
+    config = AuditConfig(quantities=("ntk", "gauss_newton", "hessian"), time_budget_s=1000)
+    report = eigengate.audit(functional, probe, config)
+    took = {stage.name: stage.seconds for stage in report.cost.stages}
+    assert [step.quantity for step in report.plan.steps] == ["ntk, gauss_newton", "hessian"]
+    spent = [step.spent_seconds for step in report.plan.steps]
+    assert spent == pytest.approx([took["ntk"] + took["gauss_newton"], took["hessian"]])
+    # The certificate's time is not there to be measured in.
+    before = took["prepare"] + took["certificate"]
+    assert report.plan.budget_flops / report.plan.flops_per_second == pytest.approx(1000 - before, abs=0.1)

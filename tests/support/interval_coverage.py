@@ -1,17 +1,15 @@
 """How often 95 % intervals cover the dense truth; ``python -m benchmarks.intervals`` prints all of it.
 
-Matrices are small enough for a dense eigendecomposition, and large enough that no estimator exhausts them unless the
-spectrum lets it.
+The matrices are those of ``covered_matrices``: no estimator exhausts them unless the spectrum lets it.
 """
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Final, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from eigengate.estimators import (
     Estimate,
@@ -23,13 +21,11 @@ from eigengate.estimators import (
     slq,
 )
 from eigengate.estimators.effort import Effort
-from eigengate.estimators.spectral_measure import QuadratureRules
+from eigengate.estimators.quadrature_rules import QuadratureRules
 from eigengate.estimators.weighted_kernel import kernel_functionals
-from eigengate.operators import DenseOperator, GaussNewtonOperator, GramOperator, HessianOperator, LinearOperator
-from eigengate.operators.batches import batches
+from eigengate.operators import DenseOperator, GramOperator, LinearOperator
 from eigengate.sweep import Spread
-from tests.support.spectra import orthogonal, symmetric
-from tests.support.subjects import subject_of
+from tests.support.covered_matrices import jacobians, operators
 
 SEEDS: Final = 500
 _SHARED: Final = 25
@@ -114,70 +110,6 @@ class Coverage:
         )
 
 
-def network_spectrum(n: int = 150) -> Tensor:
-    """Ten outliers over a bulk that decays as a power on both sides, a quarter of it negative."""
-    ranks = torch.arange(1, n - 9, dtype=torch.float64)
-    bulk = ranks**-1.0
-    bulk[3::4] *= -0.5
-    return torch.cat([10 * 0.7 ** torch.arange(10, dtype=torch.float64), bulk])
-
-
-def trained_perceptron() -> tuple[nn.Module, Tensor, Tensor]:
-    """163 parameters, 6 inputs, 3 classes, trained for a while on labels that it can learn."""
-    torch.manual_seed(0)
-    x = torch.randn(64, 6, dtype=torch.float64)
-    y = (x @ torch.randn(6, 3, dtype=torch.float64)).argmax(1)
-    net = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3)).double()
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
-    for _ in range(200):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(net(x), y).backward()
-        optimizer.step()
-    return net, x, y
-
-
-@cache
-def operators() -> dict[str, tuple[DenseOperator, list[int]]]:
-    """Dense symmetric operators by name, with the sizes of their diagonal blocks."""
-    net, x, y = trained_perceptron()
-    subject = subject_of(net, x, y)
-    rows = batches(subject, memory_budget_bytes=2**30)
-    hessian = HessianOperator.of(subject, rows)
-    sizes = [p.numel() for p in net.parameters()]
-    H, G = hessian.materialize(), GaussNewtonOperator.of(subject, rows).materialize()
-    low_rank = torch.zeros(150, dtype=torch.float64)
-    low_rank[:12] = torch.linspace(-1, 3, 12, dtype=torch.float64)
-    huge = torch.cat([torch.tensor([1000.0]), torch.linspace(0.1, 1, 149)])
-    found = {
-        "network-like": symmetric(network_spectrum()),
-        "flat": symmetric(torch.linspace(-1, 2, 150)),
-        "rank 12": symmetric(low_rank),
-        "one huge": symmetric(huge),
-        "geometric": symmetric(0.8 ** torch.arange(150, dtype=torch.float64)),
-        "Hessian": dense(H),
-        "Gauss-Newton": dense(G),
-        "H - GN": dense(H - G),
-    }
-    return {k: (A, sizes if k in ("Hessian", "Gauss-Newton", "H - GN") else [50, 70, 30]) for k, A in found.items()}
-
-
-@cache
-def jacobians() -> dict[str, DenseOperator]:
-    """Dense rectangular operators by name."""
-    torch.manual_seed(1)
-    net = nn.Sequential(nn.Linear(120, 100), nn.Tanh(), nn.Linear(100, 80)).double()
-    x = torch.randn(120, dtype=torch.float64)
-    decaying = 0.9 ** torch.arange(80, dtype=torch.float64)
-    return {
-        "input Jacobian": DenseOperator(torch.func.jacrev(net)(x).detach()),
-        "decaying": DenseOperator((orthogonal(80, seed=1) * decaying) @ orthogonal(120, seed=2)[:80]),
-    }
-
-
-def dense(matrix: Tensor) -> DenseOperator:
-    return DenseOperator((matrix + matrix.mT).detach() / 2, self_adjoint=True)
-
-
 def generators(seeds: int) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed) for seed in range(seeds)]
 
@@ -187,8 +119,8 @@ def measures(A: LinearOperator) -> list[SpectralMeasure]:
     found = []
     for generator in generators(SEEDS // _SHARED):
         pooled = slq(A, num_steps=STEPS, num_samples=_SHARED * PROBES, generator=generator)
-        pieces = zip(pieces_of(pooled.deepest), pieces_of(pooled.half), strict=True)
-        found += [replace(pooled, deepest=deepest, half=half) for deepest, half in pieces]
+        pieces = zip(pieces_of(pooled.averaged), pieces_of(pooled.plain), strict=True)
+        found += [replace(pooled, averaged=averaged, plain=plain) for averaged, plain in pieces]
     return found
 
 
