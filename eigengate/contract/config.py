@@ -63,6 +63,15 @@ class AttributionConfig(Contract):
 
 
 @final
+class HessianConfig(Contract):
+    """What is measured of the loss Hessian beyond the whole of it."""
+
+    per_layer: Annotated[
+        bool, Field(description="Also the ends and the trace of every layer's diagonal block; takes more products.")
+    ] = False
+
+
+@final
 class IndexConfig(Contract):
     """Weights of the stability index and which of its components may be missing."""
 
@@ -98,6 +107,7 @@ class AuditConfig(Contract):
     memory_budget_bytes: Annotated[int | None, Field(ge=2**20, description="What chunk sizes are chosen for.")] = None
     parameters: ParameterConfig = ParameterConfig()
     attribution: AttributionConfig = AttributionConfig()
+    hessian: HessianConfig = HessianConfig()
     index: IndexConfig = IndexConfig()
 
     @field_validator("quantities")
@@ -106,6 +116,12 @@ class AuditConfig(Contract):
         if not quantities or len(set(quantities)) != len(quantities):
             raise ValueError(f"quantities must name at least one quantity, each once, got {list(quantities)}")
         return quantities
+
+    @model_validator(mode="after")
+    def _layers_of_something(self) -> "AuditConfig":
+        if self.hessian.per_layer and "hessian" not in self.quantities:
+            raise ValueError('hessian.per_layer needs "hessian" among the quantities')
+        return self
 
     @model_validator(mode="before")
     @classmethod
