@@ -67,7 +67,11 @@ class HessianConfig(Contract):
     """What is measured of the loss Hessian beyond the whole of it."""
 
     per_layer: Annotated[
-        bool, Field(description="Also the ends and the trace of every layer's diagonal block; takes more products.")
+        bool,
+        Field(
+            description="Also λ_max, λ_min and trace of every layer's diagonal block. A layer takes up to 22 products "
+            "with the Hessian even where the budget has no room for them, and up to 288 where it has."
+        ),
     ] = False
 
 
