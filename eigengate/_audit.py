@@ -77,6 +77,7 @@ def audit(
         measurements=(*measurements, *index_measurements),
         spectra=tuple(spectrum for findings in found for spectrum in findings.spectra),
         samples=samples,
+        layers=tuple(layer for findings in found for layer in findings.layers),
         attribution=next((findings.attribution for findings in found if findings.attribution), None),
         index=index,
         coverage=(*prepared.coverage, *(entry for findings in found for entry in findings.coverage)),

@@ -7,6 +7,7 @@ import typer
 
 from eigengate.cli.config_file import load_config
 from eigengate.cli.failure import explained
+from eigengate.cli.layer_table import layer_table
 from eigengate.cli.local import audit_here, plan_here
 from eigengate.cli.output import write_text
 from eigengate.cli.plan_table import plan_table
@@ -47,7 +48,7 @@ def audit(
             return
         report = measured(model, probe, config, server)
         write_report(report, output, html)
-    stdout().print(headline_table(report))
+    print_numbers(report)
 
 
 def show_plan(model: Path, probe: Path, config: Path | None, server: str | None) -> None:
@@ -68,6 +69,13 @@ def measured(model: Path, probe: Path, config: Path | None, server: str | None) 
     if server is None:
         return audit_here(model, probe, settings, console)
     return audit_there(server, model, probe, settings, console)
+
+
+def print_numbers(report: StabilityReport) -> None:
+    """The headlines, and the layers where they were asked for."""
+    stdout().print(headline_table(report))
+    if (layers := layer_table(report)) is not None:
+        stdout().print(layers)
 
 
 def write_report(report: StabilityReport, output: Path | None, html: Path | None) -> None:

@@ -5,12 +5,10 @@ from typing import Annotated
 
 import typer
 
-from eigengate.cli.audit import ConfigFile, HtmlFile, ModelFile, ProbeFile, ReportFile, Server, measured
+from eigengate.cli.audit import ConfigFile, HtmlFile, ModelFile, ProbeFile, ReportFile, Server, measured, print_numbers
 from eigengate.cli.failure import explained
 from eigengate.cli.gate import gate_report
 from eigengate.cli.output import write_text
-from eigengate.cli.render import headline_table
-from eigengate.cli.terminal import stdout
 
 PolicyFile = Annotated[str, typer.Option("--policy", help="Policy file, or builtin:recommended|strict|observe.")]
 
@@ -34,5 +32,5 @@ def check(
         report = measured(model, probe, config, server)
         if output is not None:
             write_text(output, report.model_dump_json(indent=2))
-    stdout().print(headline_table(report))
+    print_numbers(report)
     gate_report(report, policy, baseline, html)

@@ -22,6 +22,7 @@ from eigengate.contract.certificate import Certificate, CertificateCheck, Diverg
 from eigengate.contract.config import (
     AttributionConfig,
     AuditConfig,
+    HessianConfig,
     IndexConfig,
     OutputConfig,
     ParameterConfig,
@@ -29,6 +30,7 @@ from eigengate.contract.config import (
 )
 from eigengate.contract.events import AuditEvent, EventLog, FinishedEvent, LogEvent, ProgressEvent, StageEvent
 from eigengate.contract.index import IndexComponent, IndexReport, IndexVariant
+from eigengate.contract.layer import LayerCurvature
 from eigengate.contract.measurement import (
     Direction,
     ErrorBars,
@@ -92,12 +94,14 @@ __all__ = [
     "ErrorBars",
     "EventLog",
     "FinishedEvent",
+    "HessianConfig",
     "IndexComponent",
     "IndexConfig",
     "IndexReport",
     "IndexVariant",
     "InputInfo",
     "Interval",
+    "LayerCurvature",
     "Level",
     "LogEvent",
     "Measurement",

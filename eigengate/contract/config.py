@@ -63,6 +63,19 @@ class AttributionConfig(Contract):
 
 
 @final
+class HessianConfig(Contract):
+    """What is measured of the loss Hessian beyond the whole of it."""
+
+    per_layer: Annotated[
+        bool,
+        Field(
+            description="Also λ_max, λ_min and trace of every layer's diagonal block. A layer takes up to 22 products "
+            "with the Hessian even where the budget has no room for them, and up to 288 where it has."
+        ),
+    ] = False
+
+
+@final
 class IndexConfig(Contract):
     """Weights of the stability index and which of its components may be missing."""
 
@@ -98,6 +111,7 @@ class AuditConfig(Contract):
     memory_budget_bytes: Annotated[int | None, Field(ge=2**20, description="What chunk sizes are chosen for.")] = None
     parameters: ParameterConfig = ParameterConfig()
     attribution: AttributionConfig = AttributionConfig()
+    hessian: HessianConfig = HessianConfig()
     index: IndexConfig = IndexConfig()
 
     @field_validator("quantities")
@@ -106,6 +120,12 @@ class AuditConfig(Contract):
         if not quantities or len(set(quantities)) != len(quantities):
             raise ValueError(f"quantities must name at least one quantity, each once, got {list(quantities)}")
         return quantities
+
+    @model_validator(mode="after")
+    def _layers_of_something(self) -> "AuditConfig":
+        if self.hessian.per_layer and "hessian" not in self.quantities:
+            raise ValueError('hessian.per_layer needs "hessian" among the quantities')
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -9,6 +9,7 @@ from eigengate.contract.attribution import AttributionReport
 from eigengate.contract.base import Contract, Items
 from eigengate.contract.certificate import Certificate
 from eigengate.contract.index import IndexReport
+from eigengate.contract.layer import LayerCurvature
 from eigengate.contract.measurement import Measurement, Outcome
 from eigengate.contract.plan import AuditPlan
 
@@ -161,6 +162,7 @@ class StabilityReport(Contract):
     measurements: Items[Measurement]
     spectra: Items[Spectrum] = ()
     samples: Items[SampleRecord] = ()
+    layers: Items[LayerCurvature] = ()
     attribution: AttributionReport | None = None
     index: IndexReport = IndexReport()
     coverage: Items[Coverage] = ()

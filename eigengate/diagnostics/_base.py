@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from eigengate.contract import AttributionReport, Coverage, Measurement, Outcome, Quantity, Spectrum
+from eigengate.contract import AttributionReport, Coverage, LayerCurvature, Measurement, Outcome, Quantity, Spectrum
 from eigengate.diagnostics._context import Context
 from eigengate.diagnostics._metric import Metric, optional_floats
 
@@ -24,6 +24,7 @@ class Findings:
     spectra: tuple[Spectrum, ...] = ()
     per_sample: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
     attribution: AttributionReport | None = None
+    layers: tuple[LayerCurvature, ...] = ()
     coverage: tuple[Coverage, ...] = ()
 
     @classmethod

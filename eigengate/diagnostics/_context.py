@@ -170,8 +170,8 @@ class Context:
     @cached_property
     def hessian(self) -> Curvature:
         """The spectrum of H."""
-        if self._dense_hessian is not None:
-            return dense_curvature(self._dense_hessian)
+        if self.dense_hessian is not None:
+            return dense_curvature(self.dense_hessian)
         return self._examined(
             self.hessian_operator,
             stream="plain",
@@ -187,8 +187,8 @@ class Context:
     @cached_property
     def relative_hessian(self) -> Curvature:
         """The spectrum of T H T."""
-        if self._dense_hessian is not None:
-            return dense_curvature(self.units.unsqueeze(1) * self._dense_hessian * self.units)
+        if self.dense_hessian is not None:
+            return dense_curvature(self.units.unsqueeze(1) * self.dense_hessian * self.units)
         return self._examined(
             DiagonalCongruence(self.hessian_operator, self.units),
             stream="relative",
@@ -203,7 +203,8 @@ class Context:
         )
 
     @cached_property
-    def _dense_hessian(self) -> Tensor | None:
+    def dense_hessian(self) -> Tensor | None:
+        """H written out, where the plan says so."""
         # Differences of the gradient have an error, which products carry and a matrix would not.
         whole = self.plan.dense_hessian and self.hessian_operator.mode != "difference"
         return self.hessian_operator.materialize() if whole else None

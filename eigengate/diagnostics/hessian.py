@@ -10,6 +10,7 @@ from torch import Tensor
 from eigengate.contract import Interval, Measurement, Quantity
 from eigengate.diagnostics._base import Diagnostic, Findings
 from eigengate.diagnostics._context import Context
+from eigengate.diagnostics._layer_curvature import layer_curvatures
 from eigengate.diagnostics._logarithms import LN10, log10_interval
 from eigengate.diagnostics._metric import NO_SAMPLING, Metric
 from eigengate.diagnostics._per_sample import eigenvalue_spectrum
@@ -42,6 +43,7 @@ class Hessian(Diagnostic):
     ``negative_mass`` = Σ_{λ<−tol}|λ| / Σ|λ| with tol = √P·eps·max|λ|. All exact for small P. Else ends by Lanczos
     started from a Gauss-Newton eigenvector, masses by stochastic Lanczos quadrature, and the trace is the exact
     Gauss-Newton trace plus probes of the rest, tensor by tensor, where that rest is small; else Hutch++.
+    On request ends and trace of every layer's diagonal block, too.
     ``index.curvature`` = log10(λ_max(THT)/(2ℓ_0)), ``index.curvature_typical`` = log10(tr(THT)/P/(2ℓ_0)).
     """
 
@@ -71,7 +73,7 @@ class Hessian(Diagnostic):
         relative = context.relative_hessian
         along_top = _sampling(context, plain.lambda_max, plain.top)
         relative_top = _sampling(context, relative.lambda_max, context.units * relative.top.to(context.units))
-        return Findings.of(
+        findings = Findings.of(
             [
                 _LAMBDA_MAX.bounded(plain.lambda_max, sampling=along_top),
                 _LAMBDA_MIN.bounded(plain.lambda_min, sampling=_sampling(context, plain.lambda_min, plain.bottom)),
@@ -86,6 +88,7 @@ class Hessian(Diagnostic):
             ],
             spectra=[eigenvalue_spectrum("hessian", plain.eigenvalues, complete=plain.complete)],
         )
+        return replace(findings, layers=tuple(layer_curvatures(context)))
 
 
 def _sampling(context: Context, eigenvalue: Bounded, direction: Float[Tensor, " P"]) -> Interval | None:

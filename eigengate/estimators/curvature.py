@@ -93,6 +93,33 @@ def dense_curvature(matrix: Float[Tensor, "N N"]) -> Curvature:
     )
 
 
+def written_out_curvature(A: LinearOperator) -> Curvature:
+    """The same from N products with an operator; where those have an error, the ends and the trace have an interval.
+
+    Columns with errors of at most ``precision`` · ‖A e_j‖ make an error E with ‖E‖_F ≤ ``precision`` · ‖A‖_F. By Weyl's
+    inequality it moves an eigenvalue by no more than that, and the trace by no more than √N times it.
+    """
+    matrix = A.materialize()
+    found, precision = dense_curvature(matrix), A.signature.precision
+    if precision is None or found.lambda_max.interval is None:
+        return found
+    error = precision * float(matrix.double().norm())
+    method = f"{found.lambda_max.method} of {A.shape[0]} products by {A.signature.products}"
+
+    def within(number: Bounded, half: float) -> Bounded:
+        low, high = number.value - half, number.value + half
+        return replace(number, interval=Interval(low=low, high=high, level=LEVEL), method=method)
+
+    return replace(
+        found,
+        lambda_max=within(found.lambda_max, error),
+        lambda_min=within(found.lambda_min, error),
+        trace=within(found.trace, len(matrix) ** 0.5 * error),
+        negative_mass=replace(found.negative_mass, interval=None),
+        spectral_entropy=replace(found.spectral_entropy, interval=None),
+    )
+
+
 def iterative_curvature(
     A: LinearOperator,
     *,

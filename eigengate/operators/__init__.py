@@ -7,11 +7,13 @@ C outputs, d input entries, P parameters, k columns.
 
 from eigengate.operators.congruence import DiagonalCongruence
 from eigengate.operators.dense import DenseOperator
+from eigengate.operators.diagonal_block import DiagonalBlock
 from eigengate.operators.difference import DifferenceOperator
 from eigengate.operators.gauss_newton import GaussNewtonOperator
 from eigengate.operators.gram import GramOperator
 from eigengate.operators.hessian import HessianOperator
 from eigengate.operators.jacobian import JacobianOperator
+from eigengate.operators.layer import Layer, layers_of
 from eigengate.operators.linear_operator import AdjointOperator, LinearOperator, Signature
 from eigengate.operators.loss import CrossEntropy, Loss, ProbabilityCrossEntropy, SquaredError
 from eigengate.operators.ntk import NTKOperator
@@ -22,12 +24,14 @@ __all__ = [
     "AdjointOperator",
     "CrossEntropy",
     "DenseOperator",
+    "DiagonalBlock",
     "DiagonalCongruence",
     "DifferenceOperator",
     "GaussNewtonOperator",
     "GramOperator",
     "HessianOperator",
     "JacobianOperator",
+    "Layer",
     "LinearOperator",
     "Loss",
     "NTKOperator",
@@ -36,4 +40,5 @@ __all__ = [
     "Signature",
     "SquaredError",
     "Subject",
+    "layers_of",
 ]

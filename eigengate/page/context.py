@@ -22,6 +22,7 @@ from eigengate.page.embedding import embedded_json
 from eigengate.page.facts import FactGroup, fact_groups, reproduction
 from eigengate.page.figures import Figure, attribution_figure, cost_figure, index_figure, spectrum_figures
 from eigengate.page.gate_rows import GateRow, gate_rows
+from eigengate.page.layer_table import LayerTable, layer_table
 from eigengate.page.sample_maps import SampleMaps, sample_maps
 from eigengate.page.sample_table import SampleTable, sample_table
 
@@ -41,6 +42,7 @@ class PageContext:
     index: IndexReport
     index_profile: Figure | None
     spectra: Sequence[Figure]
+    layers: LayerTable | None
     attribution: Figure | None
     attribution_curves: Sequence[AttributionCurve]
     sample_maps: Sequence[SampleMaps]
@@ -70,6 +72,7 @@ def page_context(
         index=report.index,
         index_profile=index_figure(report, verdict),
         spectra=spectrum_figures(report),
+        layers=layer_table(report),
         attribution=attribution_figure(report),
         attribution_curves=report.attribution.curves if report.attribution else (),
         sample_maps=sample_maps(report),

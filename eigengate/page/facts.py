@@ -27,6 +27,7 @@ def reproduction(report: StabilityReport) -> str:
     settings = "\n".join(
         (f"seed = {report.engine.seed}", f'precision = "{report.engine.dtype}"', f"max_samples = {report.probe.used}")
     )
+    settings += "\n[hessian]\nper_layer = true" if report.layers else ""
     return (
         f"# model  sha256 {report.model.sha256}\n# probe  sha256 {report.probe.sha256}\n"
         f"cat > audit.toml <<'END'\n{settings}\nEND\n"

@@ -6,7 +6,7 @@ from typing import Final
 from eigengate.estimators.effort import Effort
 
 # Below this an end rarely converges, and a spread over probe vectors is no spread.
-_FEWEST: Final = Effort(ends=16, trace=6, probes=3, steps=8)
+FEWEST: Final = Effort(ends=16, trace=6, probes=3, steps=8)
 
 
 def products_of(effort: Effort) -> int:
@@ -24,11 +24,11 @@ def hessian_effort(products: float, accuracy: float = Effort.accuracy, *, most_s
     if share == 1:
         return full
     quadrature = share * full.probes * full.steps
-    steps = max(_FEWEST.steps, min(full.steps, int(quadrature / _FEWEST.probes)))
+    steps = max(FEWEST.steps, min(full.steps, int(quadrature / FEWEST.probes)))
     return Effort(
-        ends=max(_FEWEST.ends, int(share * full.ends)),
-        trace=max(_FEWEST.trace, int(share * full.trace)),
-        probes=max(_FEWEST.probes, int(quadrature / steps)),
+        ends=max(FEWEST.ends, int(share * full.ends)),
+        trace=max(FEWEST.trace, int(share * full.trace)),
+        probes=max(FEWEST.probes, int(quadrature / steps)),
         steps=steps,
         accuracy=accuracy,
     )

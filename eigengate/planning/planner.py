@@ -7,6 +7,7 @@ from typing import Final, final
 from eigengate.contract import AuditConfig, AuditPlan, PlannedStep, Quantity
 from eigengate.estimators.effort import Effort
 from eigengate.planning.hessian_budget import hessian_effort, products_of
+from eigengate.planning.layer_budget import is_written_out, layer_effort, layer_products
 from eigengate.planning.workload import BACKWARD, GRADIENT, Workload
 
 DEFAULT_MEMORY_BUDGET: Final = 2 * 2**30
@@ -20,6 +21,7 @@ _FROM_SWEEP: Final[tuple[Quantity, ...]] = ("input_jacobian", "parameter_jacobia
 _SWEEP_SHARE: Final = 0.5
 _HESSIAN_SHARE: Final = 0.4  # of what the sweep leaves, where attributions are wanted too
 _BASIS_SHARE: Final = 0.5  # of the memory budget, for a Krylov space of the quadrature
+_WHOLE_SHARE: Final = 0.5  # of the products with the Hessian, where its layers are wanted too
 _FEWEST_ATTRIBUTED: Final = 2
 _EVALUATIONS: Final[Mapping[str, int]] = {"saliency": 1, "integrated_gradients": 16, "smoothgrad": 16}
 
@@ -33,6 +35,7 @@ class Plan:
         exact_sweep: Whether Jacobians and kernel come from a backward pass for every output.
         dense_hessian: Whether the Hessian is written out.
         hessian: Products it gets otherwise.
+        layers: Products every layer's block of it gets otherwise; None where nobody asked for layers.
         attributed: How many samples are attributed, the first ones.
         report: The same for readers.
     """
@@ -40,6 +43,7 @@ class Plan:
     exact_sweep: bool
     dense_hessian: bool
     hessian: Effort
+    layers: Effort | None
     attributed: int
     report: AuditPlan
 
@@ -57,24 +61,19 @@ def plan(workload: Workload, config: AuditConfig, flops_per_second: float | None
     exact = workload.outputs <= MATRIX_FREE_PASSES or sweep <= _SWEEP_SHARE * budget
     left = max(budget - (sweep if exact else _sweep_flops(workload, MATRIX_FREE_PASSES)), 0.0)
     share = _HESSIAN_SHARE if "attribution" in wanted else 1.0
-    hessian = _hessian_effort(workload, config, share * left)
+    hessian, layers = _hessian_efforts(workload, config, share * left / max(workload.hessian_product, 1.0))
     room = ((1 - share) if "hessian" in wanted else 1.0) * left
     attributed = int(room / max(_attribution_flops(workload, config), 1.0))
     attributed = min(workload.samples, max(_FEWEST_ATTRIBUTED, attributed))
     dense = workload.parameters <= DENSE_HESSIAN
-    steps = _Steps(workload, config, exact, dense, hessian, attributed, flops_per_second)
+    steps = _Steps(workload, config, exact, dense, hessian, layers, attributed, flops_per_second)
     report = AuditPlan(
         budget_flops=budget,
         budget_bytes=_memory(config),
         flops_per_second=flops_per_second,
         steps=tuple(steps.all()),
     )
-    return Plan(exact, dense, hessian, attributed, report)
-
-
-def _hessian_effort(workload: Workload, config: AuditConfig, flops: float) -> Effort:
-    steps = int(_BASIS_SHARE * _memory(config) / max(workload.parameters * workload.itemsize, 1))
-    return hessian_effort(flops / max(workload.hessian_product, 1.0), config.accuracy, most_steps=steps)
+    return Plan(exact, dense, hessian, layers, attributed, report)
 
 
 def _memory(config: AuditConfig) -> int:
@@ -84,6 +83,15 @@ def _memory(config: AuditConfig) -> int:
 def _sweep_flops(workload: Workload, passes: int) -> float:
     """Backward passes, and as much again for the products of gradients."""
     return (2 * BACKWARD * passes + 1) * workload.forward * workload.samples
+
+
+def _hessian_efforts(workload: Workload, config: AuditConfig, products: float) -> tuple[Effort, Effort | None]:
+    """Of the whole matrix, and of every layer's block where they are asked for."""
+    steps = int(_BASIS_SHARE * _memory(config) / max(workload.parameters * workload.itemsize, 1))
+    whole = _WHOLE_SHARE * products if config.hessian.per_layer else products
+    effort = hessian_effort(whole, config.accuracy, most_steps=steps)
+    layers = layer_effort(products - whole, workload.layers, config.accuracy) if config.hessian.per_layer else None
+    return effort, layers
 
 
 def _attribution_flops(workload: Workload, config: AuditConfig) -> float:
@@ -103,6 +111,7 @@ class _Steps:
     exact: bool
     dense: bool
     hessian: Effort
+    layers: Effort | None
     attributed: int
     flops_per_second: float | None
 
@@ -112,6 +121,8 @@ class _Steps:
             yield self._sweep(", ".join(shared))
         if "hessian" in self.config.quantities:
             yield self._hessian()
+            if self.layers is not None:
+                yield self._layers(self.layers)
         if "attribution" in self.config.quantities:
             yield self._attribution()
 
@@ -136,6 +147,23 @@ class _Steps:
         held = work.parameters * (work.parameters if self.dense else 4 * min(budget.ends, 96))
         flops = products * work.hessian_product
         return self._step("hessian", route, self.dense, work.samples, products, flops, held * work.itemsize)
+
+    def _layers(self, effort: Effort) -> PlannedStep:
+        work, sizes = self.workload, self.workload.layers
+        exact = self.dense or all(is_written_out(effort, size) for size in sizes)
+        products = 0 if self.dense else sum(layer_products(effort, size) for size in sizes)
+        small = sum(is_written_out(effort, size) for size in sizes)
+        route = (
+            f"{len(sizes)} blocks of the whole matrix"
+            if self.dense
+            else f"{small} of {len(sizes)} blocks column by column, of the others Lanczos up to {effort.ends} products "
+            f"and {effort.trace} for the trace"
+        )
+        columns = (size if is_written_out(effort, size) else 4 * min(effort.ends, 96) for size in sizes)
+        held = max((size * count for size, count in zip(sizes, columns, strict=True)), default=0) * work.itemsize
+        return self._step(
+            "hessian by layer", route, exact, work.samples, products, products * work.hessian_product, held
+        )
 
     def _attribution(self) -> PlannedStep:
         work, wanted = self.workload, self.config.attribution

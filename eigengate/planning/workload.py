@@ -7,6 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from eigengate.operators.batches import activation_floats
+from eigengate.operators.layer import layers_of
 from eigengate.operators.parameter_space import ParameterSpace
 from eigengate.operators.subject import Subject
 
@@ -30,6 +31,7 @@ class Workload:
         forward: Multiplications and additions of one sample's forward pass.
         values: Floating point numbers it makes.
         itemsize: Bytes of one of them.
+        layers: Parameters of every layer.
     """
 
     samples: int
@@ -40,6 +42,7 @@ class Workload:
     forward: float
     values: int
     itemsize: int
+    layers: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, subject: Subject) -> "Workload":
@@ -58,6 +61,7 @@ class Workload:
             forward=float(counter.get_total_flops() + _PER_VALUE * values),
             values=values,
             itemsize=subject.dtype.itemsize,
+            layers=tuple(layer.size for layer in layers_of(space)),
         )
 
     @property

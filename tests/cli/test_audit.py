@@ -51,6 +51,31 @@ def test_audit_writes_a_report_and_a_page_and_shows_the_headlines(folder, model)
     assert "<!doctype html>" in (folder / "r.html").read_text().lower()
 
 
+@pytest.mark.parametrize("model", ["model.pt", "model.onnx"])
+@pytest.mark.parametrize("command", ["audit", "check"])
+def test_layers_are_shown_and_reported_where_the_configuration_asks_for_them(folder, model, command):
+    (folder / "layers.toml").write_text('quantities = ["hessian"]\nmax_samples = 8\n[hessian]\nper_layer = true\n')
+    done = run(folder, command, model, "probe.npz", "--config", "layers.toml", "-o", "r.json", "--html", "r.html")
+    assert "Curvature by layer" in done.output
+    report = StabilityReport.model_validate_json((folder / "r.json").read_bytes())
+    assert [(layer.name, layer.parameters) for layer in report.layers] == [("0", 84), ("2", 39)]
+    trace = sum(layer.trace.value for layer in report.layers)
+    # Sums of float32 numbers.
+    assert trace == pytest.approx(report.value("hessian.trace"), rel=1e-5)
+    assert "Curvature by layer" in (folder / "r.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("hessian", "words"),
+    [({"per_layers": True}, "Extra inputs"), ({"per_layer": "yes"}, "valid boolean"), ({"per_layer": True}, "needs")],
+)
+def test_layers_asked_for_wrongly_exit_2(folder, hessian, words):
+    (folder / "bad.json").write_text(json.dumps(FAST | {"hessian": hessian}))
+    done = run(folder, "audit", "model.pt", "probe.npz", "--config", "bad.json")
+    assert done.exit_code == 2
+    assert words in " ".join(done.output.split())
+
+
 def test_the_same_seed_gives_the_same_numbers(folder):
     for name in ("a.json", "b.json"):
         assert run(folder, "audit", "model.pt", "probe.npz", "--config", "config.json", "-o", name).exit_code == 0

@@ -1,7 +1,9 @@
 from rich.console import Console
 
+from eigengate.cli.layer_table import layer_table
 from eigengate.cli.render import headline_table, verdict_table
 from eigengate.gate import judge
+from tests.support.layers import make_layer
 from tests.support.policies import TODAY, policy, threshold
 from tests.support.reports import make_report, with_measurement
 
@@ -25,6 +27,15 @@ def test_headlines_say_why_a_number_is_missing():
     report = with_measurement(make_report(), "index.gmsi", None, outcome="not_applicable")
     row = next(line for line in rendered(headline_table(report)).splitlines() if "index.gmsi" in line)
     assert "not applicable" in row
+
+
+def test_layers_have_a_row_each_and_say_why_a_number_is_missing():
+    layers = (make_layer("blocks.0.first", 12_000, trace=40.0), make_layer("head", 3, trace=None))
+    lines = rendered(layer_table(make_report(layers=layers))).splitlines()
+    (first,) = (line for line in lines if "blocks.0.first" in line)
+    assert first.split() == ["blocks.0.first", "12,000", "2.5", "-0.125", "40", "[36,", "44]"]
+    assert "non finite" in next(line for line in lines if "head" in line)
+    assert layer_table(make_report()) is None
 
 
 def test_a_verdict_without_conditions_is_a_banner():

@@ -7,6 +7,7 @@ from eigengate.contract import METRICS, AuditConfig
 from eigengate.contract.json_schema import FOLDER, schema_texts
 from eigengate.gate import judge, load_policy, preset_text
 from eigengate.gate.policy_text import parse_policy
+from tests.support.layers import make_layer
 from tests.support.policies import policy, threshold
 from tests.support.reports import make_report
 
@@ -27,7 +28,7 @@ def test_the_written_schemas_are_those_of_the_code():
 
 
 def test_reports_verdicts_and_configurations_fit_their_schemas():
-    report = make_report()
+    report = make_report(layers=(make_layer("conv", 12),))
     validate("report.json", json.loads(report.model_dump_json()))
     validate("verdict.json", json.loads(judge(report, policy(threshold())).model_dump_json()))
     validate("config.json", json.loads(AuditConfig().model_dump_json()))

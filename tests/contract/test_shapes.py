@@ -3,13 +3,28 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from eigengate.contract import METRICS, Interval, Measurement, StabilityReport
+from eigengate.contract import METRICS, AuditConfig, Interval, Measurement, StabilityReport
+from tests.support.layers import make_layer
 from tests.support.reports import make_measurement, make_report
 
 
 def test_a_report_survives_a_round_trip():
     report = make_report()
     assert StabilityReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_layers_survive_a_round_trip_and_reports_of_before_them_have_none():
+    report = make_report(layers=(make_layer("blocks.0.first", 12), make_layer("w", 3, trace=None)))
+    assert StabilityReport.model_validate_json(report.model_dump_json()) == report
+    before = json.loads(report.model_dump_json())
+    del before["layers"]
+    assert StabilityReport.model_validate_json(json.dumps(before)).layers == ()
+
+
+def test_layers_are_measured_only_where_they_are_asked_for_with_the_hessian():
+    assert not AuditConfig().hessian.per_layer
+    with pytest.raises(ValidationError, match=r"hessian\.per_layer needs"):
+        AuditConfig(quantities=("ntk",), hessian={"per_layer": True})
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

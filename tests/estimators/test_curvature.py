@@ -1,11 +1,15 @@
 """Dense and iterative views of one spectrum."""
 
+from dataclasses import dataclass
+from typing import final
+
 import pytest
 import torch
+from torch import Tensor
 
-from eigengate.estimators.curvature import dense_curvature, iterative_curvature, quadrature
+from eigengate.estimators.curvature import dense_curvature, iterative_curvature, quadrature, written_out_curvature
 from eigengate.estimators.effort import Effort
-from eigengate.operators import DenseOperator
+from eigengate.operators import DenseOperator, LinearOperator, Signature
 from tests.support.spectra import symmetric
 
 EIGENVALUES = torch.cat(
@@ -51,6 +55,39 @@ def test_iterative_curvature_covers_the_truth():
                 misses.append((name, seed))
     # 40 intervals of 95 %: two misses expected, more than six with probability 0.004.
     assert len(misses) <= 6
+
+
+@final
+@dataclass(frozen=True)
+class Inexact(LinearOperator):
+    """A with another matrix' product in its place, as far off as ``precision`` says."""
+
+    matrix: Tensor
+    precision: float | None
+
+    @property
+    def signature(self) -> Signature:
+        N = len(self.matrix)
+        return Signature(N, N, self.matrix.dtype, self.matrix.device, True, precision=self.precision, products="magic")
+
+    def _matmat(self, X: Tensor) -> Tensor:
+        return self.matrix @ X
+
+    def _adjoint_matmat(self, Y: Tensor) -> Tensor:
+        return self.matrix @ Y
+
+
+def test_what_is_written_out_by_inexact_products_has_intervals_that_a_worst_error_fills():
+    N, precision = 9, 0.01
+    A = torch.eye(N, dtype=torch.float64)
+    # Every column too long by its whole error: eigenvalues move by precision · ‖A e_j‖, the trace by N times it.
+    found = written_out_curvature(Inexact((1 + precision) * A, precision))
+    for number, truth, half in ((found.lambda_max, 1.0, N**0.5), (found.lambda_min, 1.0, N**0.5), (found.trace, N, N)):
+        assert number.interval.low <= truth + 1e-12
+        assert number.interval.high - number.value == pytest.approx(half * precision * (1 + precision))
+        assert number.method == "dense eigendecomposition of 9 products by magic"
+    exact = written_out_curvature(Inexact(A, None))
+    assert exact.trace.interval.low == exact.trace.interval.high == N
 
 
 def test_the_top_vector_is_an_eigenvector():

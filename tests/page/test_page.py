@@ -26,6 +26,7 @@ from eigengate.page import content_security_policy, render_html
 from eigengate.page.context import PageContext
 from eigengate.page.embedding import MAX_EMBEDDED_BYTES
 from eigengate.page.rendering import environment
+from tests.support.layers import make_layer
 from tests.support.policies import TODAY, policy, threshold
 from tests.support.reports import make_certificate, make_model, make_report, with_measurement
 
@@ -168,6 +169,7 @@ def hostile_report() -> StabilityReport:
         spectra=spectra,
         attribution=AttributionReport(curves=curves, samples=samples),
         index=index,
+        layers=(make_layer(HOSTILE, 5),),
         cost=cost.model_copy(update={"stages": stages}),
         samples=tuple(s.model_copy(update={"values": {HOSTILE: 1.0}}) for s in make_report().samples),
     )
@@ -208,7 +210,8 @@ def test_a_hostile_report_can_be_taken_out_again():
 def large_report() -> StabilityReport:
     report = make_report(n=2000, image=(3, 64, 64))
     coverage = tuple(Coverage(subject=f"layer{k}.weight", analysed=False, note="x" * 200) for k in range(100))
-    return report.model_copy(update={"coverage": coverage})
+    layers = tuple(make_layer(f"blocks.{k}.first", 10_000) for k in range(500))
+    return report.model_copy(update={"coverage": coverage, "layers": layers})
 
 
 def test_a_large_report_makes_a_page_of_at_most_three_megabytes():

@@ -14,13 +14,22 @@ from eigengate.contract import AuditConfig
 from eigengate.diagnostics import Context
 from eigengate.diagnostics.attribution_robustness import AttributionRobustness
 from eigengate.estimators.effort import Effort
-from eigengate.planning import Workload, hessian_effort, measured_throughput, plan, products_of
+from eigengate.planning import (
+    Workload,
+    hessian_effort,
+    layer_effort,
+    layer_products,
+    measured_throughput,
+    plan,
+    products_of,
+)
 from tests.support.subjects import normal, small_subject, subject_of
 
 # A ResNet-18 on 64 images: 1.1 GFLOP each.
 LARGE = Workload(
     samples=64, outputs=10, dimension=3072, parameters=11_000_000, tensors=62, forward=1.1e9, values=10**6, itemsize=4
 )
+LAYERED = AuditConfig(hessian={"per_layer": True})
 QUICK = AuditConfig(attribution={"draws": 1, "noise_sizes": (0.05, 0.2)})
 
 
@@ -91,6 +100,43 @@ def test_the_basis_of_the_quadrature_keeps_to_half_the_memory():
     tight = plan(LARGE, AuditConfig(time_budget_s=1e6, memory_budget_bytes=2**31), 1e11).hessian
     assert roomy.steps == Effort.steps
     assert 0.9 * 2**30 < tight.steps * 4 * LARGE.parameters <= 2**30
+
+
+def test_layers_are_planned_on_request_alone_and_share_the_products_of_the_hessian():
+    work = replace(LARGE, forward=1e7, layers=(10, 1000, 2_000_000))
+    without, layered = plan(work, AuditConfig()), plan(work, LAYERED)
+    assert without.layers is None
+    assert not [step for step in without.report.steps if step.quantity == "hessian by layer"]
+    (step,) = [step for step in layered.report.steps if step.quantity == "hessian by layer"]
+    each = layered.layers.ends + layered.layers.trace
+    assert step.passes == min(10, each) + 2 * each
+    assert step.flops == step.passes * work.hessian_product
+    assert not step.exact
+    assert "1 of 3 blocks column by column" in step.route
+    assert products_of(layered.hessian) <= products_of(without.hessian)
+    assert layered.attributed == without.attributed
+
+
+def test_layers_of_a_small_network_take_no_products_of_their_own():
+    (step,) = [
+        step
+        for step in plan(Workload.of(small_subject("cnn")), LAYERED).report.steps
+        if step.quantity == "hessian by layer"
+    ]
+    assert (step.passes, step.flops, step.exact) == (0, 0.0, True)
+    assert step.route == "3 blocks of the whole matrix"
+
+
+@given(st.floats(0, 1e5), st.lists(st.integers(1, 10_000), min_size=1, max_size=30))
+def test_every_layer_gets_a_look_and_the_budget_of_layers_holds_beyond_that(products, sizes):
+    effort, least = layer_effort(products, sizes), layer_effort(0, sizes)
+    spent, fewest = (sum(layer_products(e, size) for size in sizes) for e in (effort, least))
+    assert effort.ends >= least.ends > 0
+    assert effort.trace >= least.trace >= 6
+    # Both parts are at least their least in every layer.
+    assert spent <= products + fewest
+    # What is not spent is rounding, at most two products a layer, or was not needed.
+    assert effort.ends == Effort().ends or spent >= min(products, sum(sizes)) - 2 * len(sizes)
 
 
 def test_a_time_budget_is_turned_into_operations_by_the_speed_of_the_machine():
