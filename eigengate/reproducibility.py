@@ -1,11 +1,12 @@
 """The switches of torch that decide whether the same audit gives the same digits again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
+_Answer = TypeVar("_Answer")
 _B: Any = torch.backends  # the type stubs do not know the precision of every operator
 
 
@@ -51,23 +52,24 @@ class _Switches:
         self._benchmark = _B.cudnn.benchmark
         self._deterministic = torch.are_deterministic_algorithms_enabled()
         self._warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-        self._matmul = torch.get_float32_matmul_precision()
-        self._allow_tf32 = _allow_tf32()
+        self._matmul = _answered(torch.get_float32_matmul_precision)
+        self._allow_tf32 = _answered(lambda: bool(_B.cudnn.allow_tf32))
         self._precisions = [place.fp32_precision for place in _precisions()]
 
     def put_back(self) -> None:
         _B.cudnn.benchmark = self._benchmark
         torch.use_deterministic_algorithms(self._deterministic, warn_only=self._warn_only)
-        torch.set_float32_matmul_precision(self._matmul)
+        if self._matmul is not None:
+            torch.set_float32_matmul_precision(self._matmul)
         if self._allow_tf32 is not None:
             _B.cudnn.allow_tf32 = self._allow_tf32
         for place, precision in zip(_precisions(), self._precisions, strict=True):
             place.fp32_precision = precision
 
 
-def _allow_tf32() -> bool | None:
-    """None where the caller chose by the newer names, so that torch does not answer to the older one."""
+def _answered(question: Callable[[], _Answer]) -> _Answer | None:
+    """None where the caller chose by the newer names, so that torch does not answer to the older ones."""
     try:
-        return bool(_B.cudnn.allow_tf32)
+        return question()
     except RuntimeError:
         return None

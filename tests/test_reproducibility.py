@@ -20,10 +20,10 @@ PLACES = {
 
 def switches() -> dict[str, object]:
     found: dict[str, object] = {name: place().fp32_precision for name, place in PLACES.items()}
-    found["matmul"] = torch.get_float32_matmul_precision()
     found["deterministic"] = torch.are_deterministic_algorithms_enabled()
     found["benchmark"] = torch.backends.cudnn.benchmark
     for name, read in (
+        ("matmul", torch.get_float32_matmul_precision),
         ("cudnn.allow_tf32", lambda: torch.backends.cudnn.allow_tf32),
         ("matmul.allow_tf32", lambda: torch.backends.cuda.matmul.allow_tf32),
     ):
