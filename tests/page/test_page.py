@@ -191,6 +191,15 @@ def test_names_from_strangers_stay_text():
     assert "{{7*7}}" in found.text
 
 
+@pytest.mark.parametrize(
+    ("recorded", "shown"), [((True, False), ("yes", "no")), ((None, None), ("not recorded", "not recorded"))]
+)
+def test_the_switches_that_digits_depend_on_are_shown(recorded, shown):
+    engine = REPORT.engine.model_copy(update=dict(zip(("deterministic", "tf32"), recorded, strict=True)))
+    facts = dict(fact_groups(REPORT.model_copy(update={"engine": engine}))[2].facts)
+    assert (facts["Deterministic kernels"], facts["Shortened products (TF32)"]) == shown
+
+
 def test_the_report_inside_the_page_can_be_taken_out_again():
     (embedded,) = Page(FULL).scripts
     assert not set("<>&\u2028\u2029") & set(embedded)

@@ -18,8 +18,9 @@ _aten = torch.ops.aten
 NAME: Final = "simulated"
 MIXED: list[str] = []
 """Names of operators that were given tensors of both sides."""
-# Copies between the two, and host indices into what is on the device, are fine.
-_ACROSS: Final = ("copy", "index")
+_ACROSS: Final = frozenset({"copy_", "copy", "_to_copy", "_copy_from"})
+# Indices may lie on the host, what they point into may not.
+_INDEXED: Final = frozenset({"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"})
 _BEHIND: dict[int, Tensor] = {}
 _ALIVE: list[Tensor] = []  # so that no address of a storage is used twice
 
@@ -74,7 +75,7 @@ def _kernel(operator: Any) -> Callable[..., Any]:
         leaves = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         ours = {id(_behind(leaf)): leaf for leaf in leaves if leaf.device.type == NAME}
         host = [leaf for leaf in leaves if leaf.device.type != NAME and leaf.dim()]
-        if ours and host and not any(word in name for word in _ACROSS):
+        if ours and name not in _ACROSS and any(leaf in _tied(name, args, kwargs) for leaf in map(id, host)):
             MIXED.append(name)
         wanted = kwargs.get("device")
         to_host = wanted is not None and torch.device(wanted).type == "cpu"
@@ -85,6 +86,12 @@ def _kernel(operator: Any) -> Callable[..., Any]:
         return tree_map(lambda leaf: ours[id(leaf)] if id(leaf) in ours else _there(leaf), result)
 
     return kernel
+
+
+def _tied(name: str, args: Any, kwargs: Any) -> set[int]:
+    """What has to be on one side."""
+    operands = (args[0], args[2:]) if name in _INDEXED else (args, kwargs)
+    return {id(leaf) for leaf in tree_leaves(operands)}
 
 
 def _there(value: Any) -> Any:
