@@ -25,6 +25,7 @@ from eigengate.gate import judge, load_policy
 from eigengate.page import content_security_policy, render_html
 from eigengate.page.context import PageContext
 from eigengate.page.embedding import MAX_EMBEDDED_BYTES
+from eigengate.page.facts import fact_groups
 from eigengate.page.rendering import environment
 from tests.support.policies import TODAY, policy, threshold
 from tests.support.reports import make_certificate, make_model, make_report, with_measurement
