@@ -121,7 +121,7 @@ def _measure(stepdown: MemoryStepdown, stages: "_Stages") -> tuple[list[Findings
 
 def _require_some(problems: list[ReportProblem], asked: int) -> None:
     if len(problems) >= asked and all(problem.code == MemoryExhaustedError.code for problem in problems):
-        raise MemoryExhaustedError(problems[0].detail, hint="the input is not at fault; nothing could be measured")
+        raise MemoryExhaustedError(problems[0].detail, hint="try again where more memory is free")
     if len(problems) >= asked:
         raise NothingMeasuredError(
             "; ".join(f"{problem.quantity}: {problem.detail}" for problem in problems)[:1000],

@@ -60,7 +60,7 @@ class MemoryStepdown:
             size = _mebibytes(self.context.memory_budget_bytes)
             raise MemoryExhaustedError(f"memory ran out even in pieces for {size}: {_REMEDY} ({refusal})", hint=_REMEDY)
         self._notes[name] = (
-            f"memory ran out in {name}; from there on work was cut into pieces for "
+            f"memory ran out in the stage {name}; from there on work was cut into pieces for "
             f"{_mebibytes(self.context.memory_budget_bytes)} instead of {_mebibytes(self._asked)} ({refusal})"
         )
         self._on_message(self._notes[name])

@@ -14,6 +14,8 @@ _WORDS: Final = (
     "failed to allocate",
     "status_alloc_failed",
 )
+# All that oneDNN says; of a configuration that it does not know it says more, "a primitive descriptor for …".
+_WHOLE_MESSAGE: Final = "could not create a primitive"
 
 
 def is_refused_allocation(error: BaseException) -> bool:
@@ -21,7 +23,7 @@ def is_refused_allocation(error: BaseException) -> bool:
     if isinstance(error, MemoryError | MemoryExhaustedError) or type(error).__name__ == "OutOfMemoryError":
         return True
     words = str(error).lower()
-    return any(phrase in words for phrase in _WORDS)
+    return words == _WHOLE_MESSAGE or any(phrase in words for phrase in _WORDS)
 
 
 def let_refused_allocations_through(error: BaseException) -> None:

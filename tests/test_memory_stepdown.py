@@ -73,7 +73,7 @@ def test_a_report_made_in_smaller_pieces_has_the_same_numbers_and_says_so(networ
     (entry,) = [entry for entry in tight.coverage if entry.subject == "memory"]
     assert entry.analysed
     assert entry.note.startswith(
-        "memory ran out in model; from there on work was cut into pieces for 2 MiB instead of 4 MiB (CUDA"
+        "memory ran out in the stage model; from there on work was cut into pieces for 2 MiB instead of 4 MiB (CUDA"
     )
     assert [event.message for event in events if isinstance(event, LogEvent)] == [entry.note]
     assert not [entry for entry in roomy.coverage if entry.subject == "memory"]
@@ -92,7 +92,10 @@ def test_several_halvings_are_told_by_the_last_size(network, data):
     report, memory = audited(network, data, config, LEAST)
     assert memory.refusals == 2
     (entry,) = [entry for entry in report.coverage if entry.subject == "memory"]
-    assert "ran out in attribution; from there on work was cut into pieces for 1 MiB instead of 4 MiB" in entry.note
+    assert (
+        "ran out in the stage attribution; from there on work was cut into pieces for 1 MiB instead of 4 MiB"
+        in entry.note
+    )
 
 
 def refusing(times: int, refusal: Exception, seen: list[int]):

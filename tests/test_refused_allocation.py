@@ -25,6 +25,7 @@ from tests.support.subjects import normal, small_subject
         RuntimeError(REFUSED_BY_CPU),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("CUDA error: out of memory"),
+        RuntimeError("could not create a primitive"),
         MemoryError(),
         MemoryExhaustedError("somewhere"),
     ],
@@ -40,6 +41,7 @@ def test_whoever_refuses_is_understood(error):
         BudgetExceededError("more than there is room for in the memory budget of 1,048,576 bytes"),
         ModelExecutionError("shapes cannot be multiplied"),
         IndexError("index 3 is out of range"),
+        RuntimeError("could not create a primitive descriptor for a convolution forward propagation primitive"),
     ],
 )
 def test_what_is_no_lack_of_memory_is_not_taken_for_one(error):
