@@ -17,6 +17,7 @@ from eigengate.contract import (
     Certificate,
     Cost,
     Engine,
+    LogEvent,
     ProgressEvent,
     ReportProblem,
     StabilityReport,
@@ -24,11 +25,13 @@ from eigengate.contract import (
     StageEvent,
 )
 from eigengate.diagnostics import Context, Diagnostic, Findings, load_all
-from eigengate.errors import EigengateError, NothingMeasuredError
+from eigengate.errors import EigengateError, MemoryExhaustedError, NothingMeasuredError
 from eigengate.index import stability_index
 from eigengate.loading import FunctionalModel, Probe
 from eigengate.loading.certificate import certify, require
+from eigengate.memory_stepdown import MemoryStepdown
 from eigengate.preparation import Preparation, prepare
+from eigengate.reproducibility import is_deterministic, is_tf32, reproducible
 from eigengate.samples import sample_records
 from eigengate.versions import versions
 
@@ -53,24 +56,26 @@ def audit(
     """
     config = config or AuditConfig()
     stages = _Stages(on_event or (lambda event: None))
-    with _reproducible():
+    with reproducible():
         with stages.stage("prepare"):
             prepared = prepare(model, probe, config)
         with stages.stage("certificate"):
             certificate = _certificate(prepared, config)
-        left = _within_what_is_left(config, stages.seconds)
-        context = Context(subject=prepared.subject, config=left, on_progress=stages.progress)
+        stepdown = MemoryStepdown(_context(prepared, config, stages), stages.message)
         with stages.stage("plan"):
-            planned = context.plan
-        found, problems = _measure(context, stages)
+            planned = stepdown.context.plan
+        found, problems = _measure(stepdown, stages)
         measurements = [measurement for findings in found for measurement in findings.measurements]
         with stages.stage("index"):
             index, index_measurements = stability_index(measurements, config.index)
             per_sample = {name: values for findings in found for name, values in findings.per_sample.items()}
-            samples = sample_records(prepared.subject, per_sample)
+            samples = sample_records(
+                prepared.subject, per_sample, memory_budget_bytes=stepdown.context.memory_budget_bytes
+            )
+        engine = _engine(prepared, config)
     return StabilityReport(
         created_at=datetime.now(UTC),
-        engine=_engine(prepared, config),
+        engine=engine,
         model=prepared.model,
         probe=prepared.probe,
         certificate=certificate,
@@ -80,18 +85,23 @@ def audit(
         layers=tuple(layer for findings in found for layer in findings.layers),
         attribution=next((findings.attribution for findings in found if findings.attribution), None),
         index=index,
-        coverage=(*prepared.coverage, *(entry for findings in found for entry in findings.coverage)),
+        coverage=(
+            *prepared.coverage,
+            *(entry for findings in found for entry in findings.coverage),
+            *stepdown.coverage,
+        ),
         problems=tuple(problems),
         plan=planned.report.after(stages.spent),
         cost=stages.cost(),
     )
 
 
-def _within_what_is_left(config: AuditConfig, spent: float) -> AuditConfig:
-    """The same with a time budget for measuring: the certificate has to be made, however long it takes."""
+def _context(prepared: Preparation, config: AuditConfig, stages: "_Stages") -> Context:
+    """To measure in what is left of a time budget: the certificate had to be made, however long it took."""
     budget = config.time_budget_s
-    left = None if budget is None else max(budget - spent, _LEAST_SHARE * budget)
-    return config.model_copy(update={"time_budget_s": left})
+    left = None if budget is None else max(budget - stages.seconds, _LEAST_SHARE * budget)
+    within = config.model_copy(update={"time_budget_s": left})
+    return Context(subject=prepared.subject, config=within, on_progress=stages.progress)
 
 
 def _certificate(prepared: Preparation, config: AuditConfig) -> Certificate:
@@ -104,13 +114,13 @@ def _certificate(prepared: Preparation, config: AuditConfig) -> Certificate:
     return certificate
 
 
-def _measure(context: Context, stages: "_Stages") -> tuple[list[Findings], list[ReportProblem]]:
+def _measure(stepdown: MemoryStepdown, stages: "_Stages") -> tuple[list[Findings], list[ReportProblem]]:
     """Run every diagnostic; one that fails is a problem in the report, not a lost audit."""
-    found, problems, diagnostics = [], [], _selected(context.config)
+    found, problems, diagnostics = [], [], _selected(stepdown.context.config)
     for diagnostic in diagnostics:
         with stages.stage(diagnostic.name):
             try:
-                found.append(diagnostic.measure(context))
+                found.append(stepdown.measure(diagnostic))
             except Exception as error:  # whatever one diagnostic stumbles over must not cost the others
                 problems.append(_problem(diagnostic.name, error))
     _require_some(problems, sum(diagnostic.quantity is not None for diagnostic in diagnostics))
@@ -118,6 +128,8 @@ def _measure(context: Context, stages: "_Stages") -> tuple[list[Findings], list[
 
 
 def _require_some(problems: list[ReportProblem], asked: int) -> None:
+    if len(problems) >= asked and all(problem.code == MemoryExhaustedError.code for problem in problems):
+        raise MemoryExhaustedError(problems[0].detail, hint="try again where more memory is free")
     if len(problems) >= asked:
         raise NothingMeasuredError(
             "; ".join(f"{problem.quantity}: {problem.detail}" for problem in problems)[:1000],
@@ -152,21 +164,9 @@ def _engine(prepared: Preparation, config: AuditConfig) -> Engine:
         dtype=config.precision,
         seed=config.seed,
         threads=torch.get_num_threads(),
+        deterministic=is_deterministic(),
+        tf32=is_tf32(),
     )
-
-
-@contextmanager
-def _reproducible() -> Iterator[None]:
-    """No TF32 and deterministic kernels while we measure; the caller's settings are put back."""
-    tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    deterministic = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    torch.use_deterministic_algorithms(torch.cuda.is_available(), warn_only=True)
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
-        torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
 
 
 @final
@@ -197,6 +197,10 @@ class _Stages:
     def seconds(self) -> float:
         """Since the audit began."""
         return time.perf_counter() - self._started
+
+    def message(self, text: str) -> None:
+        """Something that a person who watches should know."""
+        self._on_event(LogEvent(message=text[:2000]))
 
     def cost(self) -> Cost:
         # Linux counts kibibytes, macOS bytes.

@@ -21,6 +21,7 @@
     ├── PolicyError                 a policy file that makes no sense (CLI exit 2)
     └── InfrastructureError         a retry may help (CLI exit 4)
         ├── BudgetExceededError        time or memory limit reached
+        ├── MemoryExhaustedError       the machine refused an allocation
         ├── ServiceError               the remote service refused or is gone
         └── ServerStartError           a server of our own cannot start
 
@@ -189,6 +190,13 @@ class BudgetExceededError(InfrastructureError):
 
     code = "budget_exceeded"
     title = "The audit ran out of its budget"
+
+
+class MemoryExhaustedError(InfrastructureError):
+    """The machine refused an allocation."""
+
+    code = "out_of_memory"
+    title = "The audit ran out of memory"
 
 
 class ServiceError(InfrastructureError):

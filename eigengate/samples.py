@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 
-import torch
-
 from eigengate.contract import SampleRecord
 from eigengate.operators.subject import Subject
+from eigengate.sweep._sweep import forward
 
 
-def sample_records(subject: Subject, per_sample: Mapping[str, tuple[float | None, ...]]) -> tuple[SampleRecord, ...]:
+def sample_records(
+    subject: Subject, per_sample: Mapping[str, tuple[float | None, ...]], *, memory_budget_bytes: int
+) -> tuple[SampleRecord, ...]:
     """Label, prediction, loss and every per-sample measurement of each probe sample."""
-    with torch.no_grad():
-        f = subject.outputs(subject.params, subject.x)
-        losses = subject.loss.per_sample(f, subject.y).double().tolist()
+    f = forward(subject, memory_budget_bytes=memory_budget_bytes)
+    losses = subject.loss.per_sample(f, subject.y).double().tolist()
     classes = subject.loss.name == "cross_entropy"
     predicted = f.argmax(dim=1).tolist() if classes else [None] * subject.n
     labels = subject.y.tolist() if classes and subject.labels_given else [None] * subject.n

@@ -18,6 +18,8 @@ def audit_here(model: Path, probe: Path, config: AuditConfig, console: Console) 
     """
     import eigengate
 
+    # Without a fixed workspace cuBLAS may sum in another order the next time; it reads this once, before its first use.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     watchdog = _watchdog(config.time_limit_s, console)
     with ProgressDisplay(console) as progress:
         progress(StageEvent(stage="load"))

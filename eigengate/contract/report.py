@@ -18,13 +18,19 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 @final
 class Engine(Contract):
-    """What measured."""
+    """What measured.
+
+    ``deterministic`` says whether kernels that give the same digits every time were asked for, ``tf32`` whether
+    products of float32 numbers may have been made of shorter ones; null in reports that do not say.
+    """
 
     versions: dict[str, str]
     device: str
     dtype: str
     seed: int
     threads: int
+    deterministic: bool | None = None
+    tf32: bool | None = None
 
 
 @final

@@ -60,15 +60,29 @@ class Context:
         subject: The network on its probe set.
         config: What the caller asked for.
         on_progress: Called with (stage, done, total) during long work.
+        memory_divisor: What the memory budget is divided by, since memory ran out before.
+        decided: The plan, where it was made before.
     """
 
     subject: Subject
     config: AuditConfig
     on_progress: OnProgress = silent
+    memory_divisor: int = 1
+    decided: Plan | None = None
+
+    def afresh(self) -> "Context":
+        """The same plan, and nothing of what was computed so far."""
+        return replace(self, decided=self.plan)
+
+    def with_less_memory(self) -> "Context":
+        """The same within half the memory budget."""
+        return replace(self.afresh(), memory_divisor=2 * self.memory_divisor)
 
     @cached_property
     def plan(self) -> Plan:
         """Which route every quantity takes."""
+        if self.decided is not None:
+            return self.decided
         workload = Workload.of(self.subject)
         timed = self.config.time_budget_s is not None
         return plan(workload, self.config, measured_throughput(self.subject, workload) if timed else None)
@@ -82,7 +96,7 @@ class Context:
     @property
     def memory_budget_bytes(self) -> int:
         """What chunk sizes are chosen for."""
-        return self.config.memory_budget_bytes or DEFAULT_MEMORY_BUDGET
+        return (self.config.memory_budget_bytes or DEFAULT_MEMORY_BUDGET) // self.memory_divisor
 
     def generator(self, stream: str) -> torch.Generator:
         """The random stream of that name under the configured seed, on the subject's device."""

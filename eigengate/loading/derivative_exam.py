@@ -12,6 +12,7 @@ from torch import Tensor
 from eigengate.errors import ModelExecutionError
 from eigengate.loading.autodiff import jvp, vjp
 from eigengate.loading.functional_model import FunctionalModel
+from eigengate.refused_allocation import let_refused_allocations_through
 
 _STEPS: Final = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)  # relative to the input's root mean square
 _OFFSET: Final = 0.1  # the same
@@ -167,7 +168,8 @@ class DerivativeExam:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of operators that vmap batches slowly
                 return torch.vmap(one)(*self.inputs[:at], x, *self.inputs[at + 1 :])
-        except (RuntimeError, ModelExecutionError):
+        except (RuntimeError, ModelExecutionError) as error:
+            let_refused_allocations_through(error)
             return self._in_x(model, self.inputs)(x)
 
     @cached_property

@@ -12,6 +12,7 @@ from torch import Tensor
 from eigengate.errors import ConfigError, EigengateError, ModelError, ModelExecutionError, ShapeMismatchError
 from eigengate.loading.batching import Batching, decides_by_value, only_size, samples_of
 from eigengate.loading.program import DimensionNames, Program, Runtime, TensorSpec
+from eigengate.refused_allocation import let_refused_allocations_through
 
 OutputKind = Literal["logits", "probabilities", "regression"]
 Params = Mapping[str, Tensor]
@@ -152,6 +153,7 @@ class FunctionalModel:
         except EigengateError:
             raise
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            let_refused_allocations_through(error)
             raise ModelExecutionError(
                 f"the model raised on inputs of shape {[tuple(i.shape) for i in inputs]}: {str(error)[:500]}",
                 hint="run the model on the probe data in its own framework first",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from eigengate.errors import ModelExecutionError, NotDifferentiableError
 from eigengate.loading.autodiff import jvp, vjp
+from eigengate.refused_allocation import let_refused_allocations_through
 
 Function = Callable[[Tensor], Tensor]
 Mode = Literal["forward", "double_backward"]
@@ -26,6 +27,7 @@ def derivative_mode(function: Function, primal: Float[Tensor, " columns"]) -> Mo
         try:
             push_forward(function, primal, torch.zeros_like(primal), mode=mode)
         except MISSING_RULE as error:
+            let_refused_allocations_through(error)
             reason = error
         else:
             return mode
@@ -50,5 +52,6 @@ def columnwise(product: Function, X: Float[Tensor, "columns k"], *, at_once: int
         return product(X[:, 0]).unsqueeze(1)
     try:
         return torch.vmap(product, in_dims=1, out_dims=1, chunk_size=at_once)(X)
-    except MISSING_RULE:
+    except MISSING_RULE as error:
+        let_refused_allocations_through(error)
         return torch.stack([product(column) for column in X.unbind(1)], dim=1)

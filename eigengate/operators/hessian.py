@@ -16,6 +16,7 @@ from eigengate.operators.linear_operator import LinearOperator, Signature
 from eigengate.operators.parameter_space import ParameterSpace
 from eigengate.operators.recorded_gradient import RecordedGradient
 from eigengate.operators.subject import Subject
+from eigengate.refused_allocation import let_refused_allocations_through
 
 # In gradients, on CPU: two for double backward of a recorded gradient, three and a half for forward over reverse, which
 # makes the gradient anew; differences are two, and not exact.
@@ -65,7 +66,8 @@ class HessianOperator(LinearOperator):
             operator = cls(subject, first, mode)
             try:
                 operator @ torch.zeros(operator.shape[1], dtype=operator.dtype, device=operator.device)
-            except MISSING_RULE:
+            except MISSING_RULE as error:
+                let_refused_allocations_through(error)
                 continue
             return replace(operator, batches=batches)
         return cls._by_differences(subject, batches)
@@ -76,6 +78,7 @@ class HessianOperator(LinearOperator):
         try:
             error = difference_error(lambda theta: operator._gradient(batches[0])(theta), operator._theta)
         except MISSING_RULE as reason:
+            let_refused_allocations_through(reason)
             raise NotDifferentiableError(
                 f"no gradient: {str(reason).splitlines()[0][:300]}",
                 hint="leave the quantities that need it out of `quantities`",

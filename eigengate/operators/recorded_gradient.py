@@ -11,6 +11,7 @@ from torch import Tensor
 
 from eigengate.operators.differentiation import MISSING_RULE
 from eigengate.operators.second_order import SecondOrder
+from eigengate.refused_allocation import let_refused_allocations_through
 
 # Up to here a product is mostly overhead of its operators, which directions under vmap share; beyond, vmap is slower.
 _SHARED_OVERHEAD: Final = 20_000
@@ -51,8 +52,8 @@ class RecordedGradient:
             try:
                 firsts = range(0, X.shape[1], at_once)
                 return torch.cat([self._together(X[:, first : first + at_once]) for first in firsts], dim=1)
-            except MISSING_RULE:
-                pass
+            except MISSING_RULE as error:
+                let_refused_allocations_through(error)
         return torch.stack([self._pulled(column, batched=False) for column in X.unbind(1)], dim=1)
 
     def _together(self, X: Float[Tensor, "P k"]) -> Float[Tensor, "P k"]:

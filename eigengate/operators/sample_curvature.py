@@ -7,6 +7,7 @@ from torch import Tensor
 from eigengate.loading.autodiff import jvp
 from eigengate.operators.differentiation import MISSING_RULE
 from eigengate.operators.hessian import HessianOperator
+from eigengate.refused_allocation import let_refused_allocations_through
 
 
 def sample_curvatures(hessian: HessianOperator, direction: Float[Tensor, " P"]) -> Float[Tensor, " n"] | None:
@@ -28,5 +29,6 @@ def sample_curvatures(hessian: HessianOperator, direction: Float[Tensor, " P"]) 
 
     try:
         return torch.cat([along(rows) for rows in hessian.batches]).detach().double()
-    except MISSING_RULE:
+    except MISSING_RULE as error:
+        let_refused_allocations_through(error)
         return None

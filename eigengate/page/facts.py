@@ -79,11 +79,17 @@ def _engine(report: StabilityReport) -> FactGroup:
             ("Precision", engine.dtype),
             ("Seed", str(engine.seed)),
             ("Threads", str(engine.threads)),
+            ("Deterministic kernels", _answer(engine.deterministic)),
+            ("Shortened products (TF32)", _answer(engine.tf32)),
             ("Versions", ", ".join(f"{name} {version}" for name, version in engine.versions.items())),
             ("Peak memory", memory),
             ("Time", f"{cost.seconds:.1f} s"),
         ),
     )
+
+
+def _answer(value: bool | None) -> str:
+    return "not recorded" if value is None else "yes" if value else "no"
 
 
 def _shape(shape: tuple[int | None, ...] | None) -> str:

@@ -19,7 +19,7 @@ def hessian_effort(products: float, accuracy: float = Effort.accuracy, *, most_s
 
     Probe vectors make up for steps that memory has no room for.
     """
-    full = _with_steps(Effort(accuracy=accuracy), max(_FEWEST.steps, min(Effort.steps, most_steps)))
+    full = _with_steps(Effort(accuracy=accuracy), max(FEWEST.steps, min(Effort.steps, most_steps)))
     share = min(1.0, products / products_of(full))
     if share == 1:
         return full

@@ -10,8 +10,18 @@ from eigengate.operators.evaluated_norm import evaluated_norm
 
 _aten = torch.ops.aten
 # Where in the arguments eps stands, and where it says whether the statistics are the batch's.
-_EPS: Final = {_aten.native_batch_norm.default: 7, _aten._native_batch_norm_legit_no_training.default: 6}
-_TRAINING: Final = {_aten.native_batch_norm.default: 5}
+# Which of these a trace holds depends on the device: cuDNN's and MIOpen's stand there on GPUs.
+_EPS: Final = {
+    _aten.native_batch_norm.default: 7,
+    _aten.cudnn_batch_norm.default: 7,
+    _aten.miopen_batch_norm.default: 7,
+    _aten._native_batch_norm_legit_no_training.default: 6,
+}
+_TRAINING: Final = {
+    _aten.native_batch_norm.default: 5,
+    _aten.cudnn_batch_norm.default: 5,
+    _aten.miopen_batch_norm.default: 5,
+}
 
 
 def spell_out_evaluated_norms(graph: fx.Graph) -> dict[fx.Node, fx.Node]:

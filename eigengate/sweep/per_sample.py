@@ -9,6 +9,7 @@ from torch import Tensor
 from eigengate.loading.autodiff import vjp
 from eigengate.operators.differentiation import MISSING_RULE
 from eigengate.operators.subject import Subject
+from eigengate.refused_allocation import let_refused_allocations_through
 
 PullBack = Callable[[Tensor], tuple[Tensor, ...]]
 RowMap = Callable[[PullBack, Tensor], tuple[Tensor, ...]]
@@ -55,7 +56,8 @@ def _over_samples(jacobian: SampleJacobian, inputs: tuple[Tensor, ...]) -> tuple
     """
     try:
         return torch.vmap(lambda *sample: jacobian(_vectorized, sample))(*inputs)
-    except MISSING_RULE:
+    except MISSING_RULE as error:
+        let_refused_allocations_through(error)
         singles = [jacobian(_one_by_one, sample) for sample in zip(*inputs, strict=True)]
         return tuple(torch.stack(parts) for parts in zip(*singles, strict=True))
 

@@ -7,6 +7,7 @@ import torch
 
 from eigengate.operators.differentiation import MISSING_RULE
 from eigengate.operators.subject import Subject
+from eigengate.refused_allocation import let_refused_allocations_through
 from eigengate.sweep.collecting import collect
 from eigengate.sweep.parameter_group import ParameterGroup, parameter_groups
 from eigengate.sweep.sample_graph import SampleGraph, shape_of
@@ -32,7 +33,8 @@ class Traced:
                 return None
             traced = cls(subject, graph, parameter_groups(graph))
             traced.try_out()
-        except MISSING_RULE:
+        except MISSING_RULE as error:
+            let_refused_allocations_through(error)
             return None
         return traced
 

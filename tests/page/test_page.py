@@ -25,6 +25,7 @@ from eigengate.gate import judge, load_policy
 from eigengate.page import content_security_policy, render_html
 from eigengate.page.context import PageContext
 from eigengate.page.embedding import MAX_EMBEDDED_BYTES
+from eigengate.page.facts import fact_groups
 from eigengate.page.rendering import environment
 from tests.support.layers import make_layer
 from tests.support.policies import TODAY, policy, threshold
@@ -191,6 +192,15 @@ def test_names_from_strangers_stay_text():
     # Present all the same, as text: one witness per part of the page.
     assert found.text.count("<img src=x onerror=alert(1)>") > 25
     assert "{{7*7}}" in found.text
+
+
+@pytest.mark.parametrize(
+    ("recorded", "shown"), [((True, False), ("yes", "no")), ((None, None), ("not recorded", "not recorded"))]
+)
+def test_the_switches_that_digits_depend_on_are_shown(recorded, shown):
+    engine = REPORT.engine.model_copy(update=dict(zip(("deterministic", "tf32"), recorded, strict=True)))
+    facts = dict(fact_groups(REPORT.model_copy(update={"engine": engine}))[2].facts)
+    assert (facts["Deterministic kernels"], facts["Shortened products (TF32)"]) == shown
 
 
 def test_the_report_inside_the_page_can_be_taken_out_again():

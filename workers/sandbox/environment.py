@@ -24,5 +24,7 @@ def clean_environment(parent: Mapping[str, str], *, job_dir: Path, threads: int)
         # onnxruntime's wheels report model names and hashes to their maker unless told not to.
         "ORT_DISABLE_TELEMETRY": "1",
         "CUDA_CACHE_DISABLE": "1",
+        # Without a fixed workspace cuBLAS may sum in another order the next time.
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         **{name: parent[name] for name in PASSED_ON if name in parent},
     }

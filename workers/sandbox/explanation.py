@@ -1,15 +1,15 @@
 """An exception of the child, as the typed failure its caller will read."""
 
 from eigengate.errors import EigengateError
+from eigengate.refused_allocation import is_refused_allocation
 from workers.protocol import MAX_TEXT, Failure, clip
-
-# torch and onnxruntime have no type for a refused allocation on the CPU, only these words.
-_ALLOCATION_WORDS = ("can't allocate memory", "not enough memory", "bad_alloc", "bad allocation", "failed to allocate")
 
 
 def explain(error: BaseException) -> Failure:
     """The failure line for ``error``: its own code if it is one of ours, and an honest guess if it is not."""
-    if isinstance(error, EigengateError) and not _is_refused_allocation(error):
+    if is_refused_allocation(error):
+        return _out_of_memory(error)
+    if isinstance(error, EigengateError):
         return Failure(
             code=error.code,
             title=clip(error.title, 200),
@@ -17,10 +17,6 @@ def explain(error: BaseException) -> Failure:
             hint=clip(error.hint) if error.hint else None,
             retriable=error.retriable,
         )
-    if type(error).__name__ == "OutOfMemoryError":
-        return _out_of_memory("gpu_out_of_memory", "The audit ran out of GPU memory", error)
-    if _is_refused_allocation(error):
-        return _out_of_memory("out_of_memory", "The audit ran out of memory", error)
     return Failure(
         code="internal",
         title="Something went wrong inside Eigengate",
@@ -29,15 +25,11 @@ def explain(error: BaseException) -> Failure:
     )
 
 
-def _is_refused_allocation(error: BaseException) -> bool:
-    words = str(error).lower()
-    return isinstance(error, MemoryError) or any(phrase in words for phrase in _ALLOCATION_WORDS)
-
-
-def _out_of_memory(code: str, title: str, error: BaseException) -> Failure:
+def _out_of_memory(error: BaseException) -> Failure:
+    on_gpu = type(error).__name__ == "OutOfMemoryError" or "cuda" in str(error).lower()
     return Failure(
-        code=code,
-        title=title,
+        code="gpu_out_of_memory" if on_gpu else "out_of_memory",
+        title="The audit ran out of GPU memory" if on_gpu else "The audit ran out of memory",
         detail=clip(f"An allocation was refused: {str(error) or type(error).__name__}", MAX_TEXT),
         hint="Lower max_samples, ask for fewer quantities, or run a worker with more memory.",
     )

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-import torch
 from torch import Tensor
 
-from eigengate.errors import BudgetExceededError, EigengateError, ModelExecutionError
+from eigengate.errors import EigengateError, MemoryExhaustedError, ModelExecutionError
 from eigengate.loading.torchscript.draws import Draws
+from eigengate.refused_allocation import is_refused_allocation
 
 Frame = list[Any]
 
@@ -120,7 +120,7 @@ def execute(steps: Sequence[Step], frame: Frame) -> None:
 
     Raises:
         ModelExecutionError: An operator failed; the message names the node.
-        BudgetExceededError: Memory ran out.
+        MemoryExhaustedError: Memory ran out.
     """
     step = None
     try:
@@ -130,10 +130,10 @@ def execute(steps: Sequence[Step], frame: Frame) -> None:
                 frame[slot] = None
     except EigengateError:
         raise
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise BudgetExceededError(f"Out of memory in {step.label if step else 'the model'}") from error
     except Exception as error:
         assert step is not None
+        if is_refused_allocation(error):
+            raise MemoryExhaustedError(f"out of memory in {step.label}: {_first_line(error)}") from error
         raise ModelExecutionError(
             f"{step.label} failed: {_first_line(error)}",
             hint="Check that the probe data has the shape and type the model was exported for.",

@@ -8,10 +8,11 @@ from typing import Any, final
 
 from torch.utils._python_dispatch import _disable_current_modes, is_in_torch_dispatch_mode
 
-from eigengate.errors import EigengateError, ModelExecutionError
+from eigengate.errors import EigengateError, MemoryExhaustedError, ModelExecutionError
 from eigengate.loading.onnx.binding import Kernel
 from eigengate.loading.onnx.graph import Node
 from eigengate.loading.onnx.registry import Body
+from eigengate.refused_allocation import is_refused_allocation
 
 Value = Any
 """A tensor, a list of tensors, or None where an optional is empty."""
@@ -105,8 +106,10 @@ def naming(node: Node) -> Iterator[None]:
         raise execution_error(node, error) from error
 
 
-def execution_error(node: Node, error: Exception) -> ModelExecutionError:
+def execution_error(node: Node, error: Exception) -> EigengateError:
     """What torch raised in a node, as an error that names it."""
+    if is_refused_allocation(error):
+        return MemoryExhaustedError(f"out of memory in node '{node.label}' ({node.qualified}): {error}")
     return ModelExecutionError(
         f"node '{node.label}' ({node.qualified}) failed: {error}",
         hint="Check that the probe data has the shapes and types the model was exported with.",

@@ -19,7 +19,9 @@ def fused_lstm(x: Tensor, W: Tensor, R: Tensor, B: Tensor, h: Tensor, c: Tensor)
         for way in zip(inputs.unbind(), recurrent.unbind(), halves.unbind(), strict=True)
         for part in (*way[:2], *way[2].unbind())
     ]
-    y, last_h, last_c = torch.lstm(x, (h, c), weights, True, 1, 0.0, False, directions == 2, False)
+    # Without dropout, training is the same function; and only so does cuDNN keep what its backward pass needs.
+    training = torch.is_grad_enabled()
+    y, last_h, last_c = torch.lstm(x, (h, c), weights, True, 1, 0.0, training, directions == 2, False)
     return y.reshape(*y.shape[:2], directions, -1).transpose(1, 2), last_h, last_c
 
 
