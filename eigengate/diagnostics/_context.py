@@ -213,7 +213,7 @@ class Context:
     @cached_property
     def hessian_operator(self) -> HessianOperator:
         return HessianOperator.of(
-            self.subject, batches(self.subject, memory_budget_bytes=self.memory_budget_bytes // 4)
+            self.subject, batches(self.subject, memory_budget_bytes=self.memory_budget_bytes // 2)
         )
 
     @cached_property

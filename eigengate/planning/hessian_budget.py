@@ -14,6 +14,11 @@ def products_of(effort: Effort) -> int:
     return 2 * (effort.ends + effort.trace) + effort.probes * effort.steps
 
 
+def gauss_newton_products_of(effort: Effort) -> int:
+    """Those with the Gauss-Newton matrix where it is known through them: an end, the trace, the quadrature."""
+    return effort.ends + effort.trace + effort.probes * effort.steps
+
+
 def hessian_effort(products: float, accuracy: float = Effort.accuracy, *, most_steps: int = Effort.steps) -> Effort:
     """The most that fits into so many products; never less than a look at every number.
 

@@ -6,7 +6,7 @@ from typing import Final, final
 
 from eigengate.contract import AuditConfig, AuditPlan, PlannedStep, Quantity
 from eigengate.estimators.effort import Effort
-from eigengate.planning.hessian_budget import hessian_effort, products_of
+from eigengate.planning.hessian_budget import gauss_newton_products_of, hessian_effort, products_of
 from eigengate.planning.layer_budget import is_written_out, layer_effort, layer_products
 from eigengate.planning.workload import BACKWARD, GRADIENT, Workload
 
@@ -21,6 +21,7 @@ _FROM_SWEEP: Final[tuple[Quantity, ...]] = ("input_jacobian", "parameter_jacobia
 _SWEEP_SHARE: Final = 0.5
 _HESSIAN_SHARE: Final = 0.4  # of what the sweep leaves, where attributions are wanted too
 _BASIS_SHARE: Final = 0.5  # of the memory budget, for a Krylov space of the quadrature
+_GAUSS_NEWTON_SHARE: Final = 0.65  # products with the Gauss-Newton matrix to those with the Hessian of one effort
 _WHOLE_SHARE: Final = 0.5  # of the products with the Hessian, where its layers are wanted too
 _FEWEST_ATTRIBUTED: Final = 2
 _EVALUATIONS: Final[Mapping[str, int]] = {"saliency": 1, "integrated_gradients": 16, "smoothgrad": 16}
@@ -61,7 +62,10 @@ def plan(workload: Workload, config: AuditConfig, flops_per_second: float | None
     exact = workload.outputs <= MATRIX_FREE_PASSES or sweep <= _SWEEP_SHARE * budget
     left = max(budget - (sweep if exact else _sweep_flops(workload, MATRIX_FREE_PASSES)), 0.0)
     share = _HESSIAN_SHARE if "attribution" in wanted else 1.0
-    hessian, layers = _hessian_efforts(workload, config, share * left / max(workload.hessian_product, 1.0))
+    price = workload.hessian_product
+    if "gauss_newton" in wanted and not exact:
+        price += _GAUSS_NEWTON_SHARE * workload.gauss_newton_product
+    hessian, layers = _hessian_efforts(workload, config, share * left / max(price, 1.0))
     room = ((1 - share) if "hessian" in wanted else 1.0) * left
     attributed = int(room / max(_attribution_flops(workload, config), 1.0))
     attributed = min(workload.samples, max(_FEWEST_ATTRIBUTED, attributed))
@@ -116,9 +120,12 @@ class _Steps:
     flops_per_second: float | None
 
     def all(self) -> Iterator[PlannedStep]:
-        shared = [quantity for quantity in self.config.quantities if quantity in _FROM_SWEEP]
+        swept = [quantity for quantity in self.config.quantities if quantity in _FROM_SWEEP]
+        shared = [quantity for quantity in swept if self.exact or quantity != "gauss_newton"]
         if shared:
             yield self._sweep(", ".join(shared))
+        if shared != swept:
+            yield self._gauss_newton()
         if "hessian" in self.config.quantities:
             yield self._hessian()
             if self.layers is not None:
@@ -135,6 +142,17 @@ class _Steps:
         size = min(kept * work.itemsize, _memory(self.config))
         return self._step(quantity, route, self.exact, work.samples, passes, _sweep_flops(work, passes), size)
 
+    def _gauss_newton(self) -> PlannedStep:
+        work, effort = self.workload, self.hessian
+        products = gauss_newton_products_of(effort)
+        route = (
+            f"Lanczos up to {effort.ends} products, {effort.trace} for the trace, quadrature with "
+            f"{effort.probes} probes of {effort.steps} steps"
+        )
+        flops = products * work.gauss_newton_product
+        size = min(4 * effort.ends * work.parameters * work.itemsize, _memory(self.config))
+        return self._step("gauss_newton", route, False, work.samples, products, flops, size)
+
     def _hessian(self) -> PlannedStep:
         work, budget = self.workload, self.hessian
         products = work.parameters if self.dense else products_of(budget)
@@ -146,7 +164,9 @@ class _Steps:
         )
         held = work.parameters * (work.parameters if self.dense else 4 * min(budget.ends, 96))
         flops = products * work.hessian_product
-        return self._step("hessian", route, self.dense, work.samples, products, flops, held * work.itemsize)
+        # Krylov spaces are restarted where they do not fit.
+        size = min(held * work.itemsize, _memory(self.config))
+        return self._step("hessian", route, self.dense, work.samples, products, flops, size)
 
     def _layers(self, effort: Effort) -> PlannedStep:
         work, sizes = self.workload, self.workload.layers

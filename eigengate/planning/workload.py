@@ -15,6 +15,7 @@ _PER_VALUE: Final = 4  # operations that a value costs which no matrix product m
 GRADIENT: Final = 3  # forward passes' worth of work in a gradient by all parameters
 BACKWARD: Final = 2  # in a backward pass alone
 HESSIAN_PRODUCT: Final = 8  # in a product with the Hessian
+GAUSS_NEWTON_PRODUCT: Final = 9  # in one with the Gauss-Newton matrix, which records nothing
 
 
 @final
@@ -73,3 +74,8 @@ class Workload:
     def hessian_product(self) -> float:
         """Operations of one product with the Hessian of the whole probe set."""
         return HESSIAN_PRODUCT * self.forward * self.samples
+
+    @property
+    def gauss_newton_product(self) -> float:
+        """The same of the Gauss-Newton matrix."""
+        return GAUSS_NEWTON_PRODUCT * self.forward * self.samples

@@ -190,3 +190,18 @@ def test_a_report_says_what_every_step_of_its_plan_took():
     # The certificate's time is not there to be measured in.
     before = took["prepare"] + took["certificate"]
     assert report.plan.budget_flops / report.plan.flops_per_second == pytest.approx(1000 - before, abs=0.1)
+
+
+def test_a_gauss_newton_matrix_known_through_products_has_a_step_of_its_own():
+    many = replace(LARGE, outputs=1000)
+    first, second = plan(many, AuditConfig(quantities=("ntk", "gauss_newton", "hessian"))).report.steps[:2]
+    assert (first.quantity, second.quantity) == ("ntk", "gauss_newton")
+    assert second.flops == second.passes * many.gauss_newton_product > 0
+    (shared, _) = plan(LARGE, AuditConfig(quantities=("ntk", "gauss_newton", "hessian"))).report.steps
+    assert shared.quantity == "ntk, gauss_newton"
+
+
+def test_the_whole_plan_fits_into_a_budget_with_room_for_a_look_at_everything():
+    many = replace(LARGE, outputs=1000, samples=4, forward=8e9)
+    report = plan(many, AuditConfig(time_budget_s=600), flops_per_second=2.5e11).report
+    assert sum(step.seconds for step in report.steps) <= 600
