@@ -1,5 +1,7 @@
 """How the work of an exact sweep grows with the number of samples."""
 
+import itertools
+
 import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -21,7 +23,7 @@ def work(kind, part):
 
 
 def differences(counts):
-    return [later - before for before, later in zip(counts, counts[1:], strict=False)]
+    return [later - before for before, later in itertools.pairwise(counts)]
 
 
 @pytest.mark.parametrize("kind", ["mlp", "cnn", "attention"])
