@@ -1,5 +1,6 @@
 """The spectrum of a self-adjoint operator: all of it, or its ends, trace and masses."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, final
@@ -163,8 +164,10 @@ def iterative_curvature(
         lambda_max=Bounded(float(found[0]), pairs.largest.interval(), lanczos_method, pairs.outcome),
         lambda_min=Bounded(float(found[1]), pairs.smallest.interval(), lanczos_method, pairs.outcome),
         trace=trace,
-        negative_mass=_integrated(quadrature, lambda nodes, weights: _negative_mass(nodes, weights, tolerance)),
-        spectral_entropy=_integrated(quadrature, _entropy),
+        negative_mass=_integrated(
+            quadrature, lambda nodes, weights: _negative_mass(nodes, weights, tolerance), at_most=1.0
+        ),
+        spectral_entropy=_integrated(quadrature, _entropy, at_most=math.log(A.shape[0])),
         top=pairs.largest.vectors[:, 0],
         bottom=pairs.smallest.vectors[:, 0],
         eigenvalues=found,
@@ -195,12 +198,18 @@ def quadrature(
     return slq(A, num_steps=effort.steps, num_samples=effort.probes - 1, generator=generator, on_probe=on_probe)
 
 
-def _integrated(measure: SpectralMeasure | None, statistic: Statistic) -> Bounded:
+def _integrated(measure: SpectralMeasure | None, statistic: Statistic, *, at_most: float) -> Bounded:
+    """A statistic that lies between zero and ``at_most``, as its interval then does."""
     if measure is None:
         return Bounded(float("nan"), None, "", "not_applicable")
     _, probes, steps = measure.plain.nodes.shape
     method = f"stochastic Lanczos quadrature, {probes} probes of {steps} steps, {measure.num_products} products"
-    return bounded_by(measure.estimate(statistic), method)
+    found = bounded_by(measure.estimate(statistic), method)
+    if found.interval is None:
+        return found
+    low, high = (min(max(end, 0.0), at_most) for end in (found.interval.low, found.interval.high))
+    value = min(max(found.value, 0.0), at_most)
+    return replace(found, value=value, interval=Interval(low=low, high=high, level=found.interval.level))
 
 
 def _undefined(A: LinearOperator, method: str) -> Curvature:

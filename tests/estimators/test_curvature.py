@@ -1,5 +1,6 @@
 """Dense and iterative views of one spectrum."""
 
+import math
 from dataclasses import dataclass
 from typing import final
 
@@ -118,3 +119,19 @@ def test_an_operator_that_is_not_finite_is_non_finite_by_either_view():
         ),
     ):
         assert {getattr(curvature, name).outcome for name in TRUTH} == {"non_finite"}
+
+
+def test_masses_and_their_intervals_stay_where_masses_can_be():
+    bulk = 0.01 * torch.randn(100, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    A, effort = symmetric(torch.cat([bulk, 10 * 0.5 ** torch.arange(10.0)])), Effort(probes=2, steps=3)
+    for seed in range(5):
+        curvature = iterative_curvature(
+            A,
+            start=None,
+            quadrature=quadrature(A, torch.Generator().manual_seed(seed), effort=effort),
+            effort=effort,
+            memory_budget_bytes=2**24,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        for number, most in ((curvature.negative_mass, 1.0), (curvature.spectral_entropy, math.log(110))):
+            assert 0 <= number.interval.low <= number.value <= number.interval.high <= most
