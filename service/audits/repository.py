@@ -296,7 +296,8 @@ class AuditRepository:
         failed = self._end(
             AuditRow.status == "running", silent, worn_out, status="failed", error=_LOST.model_dump_json()
         )
-        requeued = self._change(AuditRow.status == "running", silent, **_UNCLAIMED)
+        # A lease may run out between the two statements: without the last condition that would be an attempt too many.
+        requeued = self._change(AuditRow.status == "running", silent, ~worn_out, **_UNCLAIMED)
         return Reclaimed(tuple(requeued), tuple(failed), tuple(cancelled))
 
     def _held_by(self, claim: Claim) -> tuple[ColumnElement[bool], ...]:
