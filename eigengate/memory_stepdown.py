@@ -20,7 +20,7 @@ class MemoryStepdown:
     """Runs diagnostics in one context; after an allocation was refused, in one whose pieces are half as large.
 
     Never in larger ones again: what ran out once would run out again, so that an audit halves at most four times in
-    all. Results are those that half the ``memory_budget_bytes`` would have given; random streams start anew.
+    all. Pieces are those of half the ``memory_budget_bytes``, routes stay as planned; random streams start anew.
 
     Attributes:
         context: Where the next diagnostic measures. Nobody else may keep it, or what it computed stays in memory.

@@ -195,6 +195,7 @@ class Context:
                 self.generator("quadrature/hessian"),
                 self.watched("hessian_quadrature"),
                 self.plan.hessian,
+                memory_budget_bytes=self.memory_budget_bytes,
             ),
         )
 

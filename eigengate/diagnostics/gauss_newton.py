@@ -99,7 +99,13 @@ def _estimated(context: Context) -> Findings:
         start=None,
         trace=context.gauss_newton_trace,
         memory_budget_bytes=context.memory_budget_bytes,
-        quadrature=quadrature(operator, generator, context.watched("gauss_newton_quadrature"), context.plan.hessian),
+        quadrature=quadrature(
+            operator,
+            generator,
+            context.watched("gauss_newton_quadrature"),
+            context.plan.hessian,
+            memory_budget_bytes=context.memory_budget_bytes,
+        ),
         generator=generator,
         effort=context.plan.hessian,
     )

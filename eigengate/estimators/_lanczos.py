@@ -151,10 +151,11 @@ class _Krylov:
         self._T[:, -1:] = projection.double()
         self._T[-1:, :] = projection.double().mT
         room = self._A.shape[0] - self.basis.shape[1]
-        scale = max(float(projection.norm()), float(self._T.norm()), torch.finfo(torch.float64).tiny)
-        norm = torch.linalg.vector_norm(W)
+        scale = max(float(projection.double().norm()), float(self._T.norm()), torch.finfo(torch.float64).tiny)
+        # In float64: squares of float32 numbers below 1e-19 vanish.
+        norm = torch.linalg.vector_norm(W, dtype=torch.float64)
         kept = int(float(norm) > self._rounding * scale)
-        self._next, self._coupling = (W / norm)[:, : min(kept, room)], norm.double().reshape(1, 1)[:kept]
+        self._next, self._coupling = (W / norm.to(W.dtype))[:, : min(kept, room)], norm.reshape(1, 1)[:kept]
         if not self._restarted:
             self._bounds = self._bounds.after(self.ritz()[0], float(self._coupling.norm()))
 

@@ -24,7 +24,6 @@ from eigengate.operators import LinearOperator
 _CAPTURED: Final = 1e-2
 # Odd and even depths err to opposite sides where a spectrum is symmetric about a kink of the integrand, as |λ| has.
 _RULES: Final = 4
-# Krylov bases held at once; where one of them exceeds it, that one.
 _BASIS_BYTES: Final = 2**28
 
 
@@ -35,6 +34,7 @@ def slq(
     num_samples: int,
     generator: torch.Generator,
     on_probe: Callable[[int, int], None] = lambda done, total: None,
+    basis_bytes: int = _BASIS_BYTES,
 ) -> SpectralMeasure:
     """The spectral measure of a self-adjoint operator by stochastic Lanczos quadrature.
 
@@ -48,13 +48,14 @@ def slq(
         num_samples: Gaussian probe vectors, besides the scout.
         generator: Draws them.
         on_probe: Called after each probe vector with how many are done, and of how many.
+        basis_bytes: Krylov bases held at once; where one of them exceeds it, that one.
     """
     N = A.shape[0]
     depth = min(num_steps, N)
     known, Q, products = _scouted(A, depth, generator)
     on_probe(1, num_samples + 1)
     rest = N - Q.shape[1]
-    width = max(1, _BASIS_BYTES // (N * depth * torch.finfo(A.dtype).bits // 8))
+    width = max(1, basis_bytes // (N * depth * torch.finfo(A.dtype).bits // 8))
     averaged, plain = [QuadratureRules.none(num_samples)], [QuadratureRules.none(num_samples)]
     for first in range(0, num_samples, width) if rest else ():
         probes = gaussian(A, min(width, num_samples - first), generator)

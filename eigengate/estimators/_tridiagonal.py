@@ -103,13 +103,14 @@ def tridiagonalize(A: LinearOperator, starts: Float[Tensor, "N s"], *, num_steps
         basis[:, step] = following.mT
         W, projection = _project_out(basis[:, : step + 1], A @ following)
         diagonal[step] = projection[:, -1].double()
-        norm = torch.linalg.vector_norm(W, dim=0)
+        # In float64: squares of float32 numbers below 1e-19 vanish.
+        norm = torch.linalg.vector_norm(W, dim=0, dtype=torch.float64)
         scale = torch.maximum(diagonal.abs().amax(dim=0), beside.amax(dim=0))
         going_on = ~(norm <= rounding(A) * scale)
-        beside[step] = torch.where(going_on, norm.double(), 0.0)
+        beside[step] = torch.where(going_on, norm, 0.0)
         if not bool(going_on.any()):
             break
-        following = torch.where(going_on, W / norm, 0.0)
+        following = torch.where(going_on, W / norm.to(W.dtype), 0.0)
     T = torch.diag_embed(diagonal[: step + 1].mT)
     if step:
         off = torch.diag_embed(beside[:step].mT, offset=1)

@@ -193,23 +193,36 @@ def quadrature(
     generator: torch.Generator,
     on_probe: Callable[[int, int], None] = lambda done, total: None,
     effort: Effort = _FULL,
+    *,
+    memory_budget_bytes: int = 2**30,
 ) -> SpectralMeasure:
-    """The spectral measure from which masses are read."""
-    return slq(A, num_steps=effort.steps, num_samples=effort.probes - 1, generator=generator, on_probe=on_probe)
+    """The spectral measure from which masses are read; Krylov bases held together take a quarter of the budget."""
+    return slq(
+        A,
+        num_steps=effort.steps,
+        num_samples=effort.probes - 1,
+        generator=generator,
+        on_probe=on_probe,
+        basis_bytes=memory_budget_bytes // 4,
+    )
 
 
 def _integrated(measure: SpectralMeasure | None, statistic: Statistic, *, at_most: float) -> Bounded:
-    """A statistic that lies between zero and ``at_most``, as its interval then does."""
+    """A statistic that lies between zero and ``at_most``, as its interval then does.
+
+    Nodes are kept within the Gauss nodes: averaged rules put some beyond the spectrum, and a positive semidefinite
+    matrix has no negative mass.
+    """
     if measure is None:
         return Bounded(float("nan"), None, "", "not_applicable")
     _, probes, steps = measure.plain.nodes.shape
     method = f"stochastic Lanczos quadrature, {probes} probes of {steps} steps, {measure.num_products} products"
-    found = bounded_by(measure.estimate(statistic), method)
+    low, high = measure.hull
+    found = bounded_by(measure.estimate(lambda nodes, weights: statistic(nodes.clamp(low, high), weights)), method)
     if found.interval is None:
         return found
-    low, high = (min(max(end, 0.0), at_most) for end in (found.interval.low, found.interval.high))
-    value = min(max(found.value, 0.0), at_most)
-    return replace(found, value=value, interval=Interval(low=low, high=high, level=found.interval.level))
+    value, first, last = (min(max(end, 0.0), at_most) for end in (found.value, found.interval.low, found.interval.high))
+    return replace(found, value=value, interval=Interval(low=first, high=last, level=found.interval.level))
 
 
 def _undefined(A: LinearOperator, method: str) -> Curvature:

@@ -15,6 +15,7 @@ large; both have none for polynomials of low degree. For integrands with a kink,
 is an indication and no bound (docs/intervals.md).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
@@ -53,6 +54,12 @@ class SpectralMeasure:
     def atoms(self) -> tuple[Float[Tensor, " a"], Float[Tensor, " a"]]:
         """t and w."""
         return self._pooled(self.averaged)
+
+    @property
+    def hull(self) -> tuple[float, float]:
+        """Between them lie eigenvalues only: Gauss nodes, which averaged rules may leave, and what is known."""
+        seen = torch.cat([self.known, self.plain.nodes[self.plain.weights > 0]])
+        return (float(seen.min()), float(seen.max())) if len(seen) else (-math.inf, math.inf)
 
     def integrate(self, function: Callable[[Tensor], Tensor]) -> Estimate:
         """tr f(A) with its standard error."""

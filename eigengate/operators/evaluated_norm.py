@@ -20,7 +20,7 @@ def evaluated_norm(
 
 
 def functional_batch_norm(  # noqa: PLR0913  # PyTorch's signature
-    x: Tensor,
+    input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None = None,
@@ -30,7 +30,7 @@ def functional_batch_norm(  # noqa: PLR0913  # PyTorch's signature
     eps: float = 1e-5,
 ) -> Tensor | None:
     """What ``functional.batch_norm`` returns; None where the statistics are those of the batch."""
-    return batch_norm(x, weight, bias, running_mean, running_var, training, momentum, eps)
+    return batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
 
 
 def batch_norm(  # noqa: PLR0913

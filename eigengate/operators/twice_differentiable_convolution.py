@@ -83,7 +83,7 @@ class _Pulled(torch.autograd.Function):
 
 
 def convolution(  # PyTorch's signature
-    x: Tensor,
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Any = 1,
@@ -92,7 +92,7 @@ def convolution(  # PyTorch's signature
     groups: int = 1,
 ) -> Tensor | None:
     """What ``conv1d`` to ``conv3d`` return."""
-    return general_convolution(x, weight, bias, stride, padding, dilation, False, 0, groups)
+    return general_convolution(input, weight, bias, stride, padding, dilation, False, 0, groups)
 
 
 def general_convolution(  # noqa: PLR0913

@@ -135,3 +135,36 @@ def test_masses_and_their_intervals_stay_where_masses_can_be():
         )
         for number, most in ((curvature.negative_mass, 1.0), (curvature.spectral_entropy, math.log(110))):
             assert 0 <= number.interval.low <= number.value <= number.interval.high <= most
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-22])
+def test_a_matrix_of_tiny_numbers_in_single_precision_is_as_well_known(scale):
+    A = symmetric(torch.randn(60, generator=torch.Generator().manual_seed(5))).matrix.float()
+    found = []
+    for factor in (1.0, scale):
+        operator, generator = DenseOperator(A * factor, self_adjoint=True), torch.Generator().manual_seed(0)
+        measure = quadrature(operator, generator)
+        found.append(
+            iterative_curvature(
+                operator, start=None, quadrature=measure, memory_budget_bytes=2**24, generator=generator
+            )
+        )
+    whole, tiny = found
+    assert tiny.lambda_max.value / scale == pytest.approx(whole.lambda_max.value, rel=1e-4)
+    assert tiny.trace.value / scale == pytest.approx(whole.trace.value, rel=1e-3)
+    assert tiny.spectral_entropy.value == pytest.approx(whole.spectral_entropy.value, rel=1e-3)
+
+
+def test_a_positive_semidefinite_matrix_has_no_negative_mass():
+    A = DenseOperator(torch.diag(torch.exp(-torch.arange(2000.0, dtype=torch.float64) / 50)), self_adjoint=True)
+    for steps in (8, 48):
+        effort = Effort(probes=4, steps=steps)
+        generator = torch.Generator().manual_seed(0)
+        measure = quadrature(A, generator, effort=effort)
+        # Averaged rules go beyond the spectrum, which begins at zero.
+        assert float(measure.atoms[0].min()) < 0
+        curvature = iterative_curvature(
+            A, start=None, quadrature=measure, effort=effort, memory_budget_bytes=2**24, generator=generator
+        )
+        assert curvature.negative_mass.value == 0
+        assert curvature.negative_mass.interval.high == 0
