@@ -11,8 +11,8 @@ are included.
 
 The truncation error of the rules is not random but unknown, and counts as one more independent error: a quarter of the
 range of plain Gauss rules over the last depths. What is read are averaged Gauss rules, whose bias was half as large on
-most matrices tried; both have none for polynomials of low degree. For integrands with a kink, as |λ| has where eigenvalues crowd, it
-is an indication and no bound (docs/intervals.md).
+most matrices tried; both have none for polynomials of low degree. For integrands with a kink, as |λ| has where
+eigenvalues crowd, it is an indication and no bound (docs/intervals.md).
 """
 
 import math
