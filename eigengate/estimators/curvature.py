@@ -208,17 +208,12 @@ def quadrature(
 
 
 def _integrated(measure: SpectralMeasure | None, statistic: Statistic, *, at_most: float) -> Bounded:
-    """A statistic that lies between zero and ``at_most``, as its interval then does.
-
-    Nodes are kept within the Gauss nodes: averaged rules put some beyond the spectrum, and a positive semidefinite
-    matrix has no negative mass.
-    """
+    """A statistic that lies between zero and ``at_most``, as its interval then does."""
     if measure is None:
         return Bounded(float("nan"), None, "", "not_applicable")
     _, probes, steps = measure.plain.nodes.shape
     method = f"stochastic Lanczos quadrature, {probes} probes of {steps} steps, {measure.num_products} products"
-    low, high = measure.hull
-    found = bounded_by(measure.estimate(lambda nodes, weights: statistic(nodes.clamp(low, high), weights)), method)
+    found = bounded_by(measure.within_hull().estimate(statistic), method)
     if found.interval is None:
         return found
     value, first, last = (min(max(end, 0.0), at_most) for end in (found.value, found.interval.low, found.interval.high))

@@ -27,6 +27,10 @@ class QuadratureRules:
         for nodes, weights in zip(torch.split(self.nodes, 1), torch.split(self.weights, 1), strict=True):
             yield QuadratureRules(nodes, weights)
 
+    def within(self, low: float, high: float) -> "QuadratureRules":
+        """With nodes beyond the ends moved to them."""
+        return QuadratureRules(self.nodes.clamp(low, high), self.weights)
+
     @classmethod
     def none(cls, probes: int) -> "QuadratureRules":
         """For a space of no dimensions."""

@@ -17,7 +17,7 @@ eigenvalues crowd, it is an indication and no bound (docs/intervals.md).
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -55,9 +55,16 @@ class SpectralMeasure:
         """t and w."""
         return self._pooled(self.averaged)
 
+    def within_hull(self) -> "SpectralMeasure":
+        """The same with averaged nodes kept between the Gauss nodes and what is known, which the spectrum surrounds.
+
+        For statistics that ask on which side of zero a node is: averaged rules put a little beyond the spectrum, but a
+        positive semidefinite matrix has no negative mass. Polynomials are no longer integrated exactly.
+        """
+        return replace(self, averaged=self.averaged.within(*self._hull))
+
     @property
-    def hull(self) -> tuple[float, float]:
-        """Between them lie eigenvalues only: Gauss nodes, which averaged rules may leave, and what is known."""
+    def _hull(self) -> tuple[float, float]:
         seen = torch.cat([self.known, self.plain.nodes[self.plain.weights > 0]])
         return (float(seen.min()), float(seen.max())) if len(seen) else (-math.inf, math.inf)
 

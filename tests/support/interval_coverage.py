@@ -134,7 +134,12 @@ def density_coverage(A: DenseOperator, statistics: dict[str, Statistic] = DENSIT
     found = measures(A)
     values = torch.linalg.eigvalsh(A.matrix)
     ones = torch.ones_like(values)
-    return {k: Coverage.of([m.estimate(f) for m in found], float(f(values, ones))) for k, f in statistics.items()}
+    return {k: Coverage.of([read(m, f) for m in found], float(f(values, ones))) for k, f in statistics.items()}
+
+
+def read(measure: SpectralMeasure, statistic: Statistic) -> Estimate:
+    """As audits do."""
+    return (measure.within_hull() if statistic in (spectral_entropy, negative_mass) else measure).estimate(statistic)
 
 
 def singular_coverage(A: DenseOperator) -> dict[str, Coverage]:
