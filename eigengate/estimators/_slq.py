@@ -56,8 +56,11 @@ def slq(
     on_probe(1, num_samples + 1)
     rest = N - Q.shape[1]
     width = max(1, basis_bytes // (N * depth * torch.finfo(A.dtype).bits // 8))
-    averaged, plain = [QuadratureRules.none(num_samples)], [QuadratureRules.none(num_samples)]
-    for first in range(0, num_samples, width) if rest else ():
+    if not rest:
+        nothing = QuadratureRules.none(num_samples, A.device)
+        return SpectralMeasure(nothing, nothing, known, torch.full_like(known, 0.5), products)
+    averaged, plain = [], []
+    for first in range(0, num_samples, width):
         probes = gaussian(A, min(width, num_samples - first), generator)
         part = tridiagonalize(A, _unit(project_out(Q, probes)[0]), num_steps=depth)
         depths = [max(part.matrix.shape[1] - back, 1) for back in range(min(_RULES, depth))]
@@ -65,7 +68,7 @@ def slq(
         plain.append(QuadratureRules(*part.gauss_rules(depths)))
         products += part.num_products
         on_probe(1 + first + probes.shape[1], num_samples + 1)
-    rules = [QuadratureRules.joined(parts[bool(rest) :], total=rest) for parts in (averaged, plain)]
+    rules = [QuadratureRules.joined(parts, total=rest) for parts in (averaged, plain)]
     return SpectralMeasure(rules[0], rules[1], known, torch.full_like(known, 0.5), products)
 
 

@@ -32,9 +32,9 @@ class QuadratureRules:
         return QuadratureRules(self.nodes.clamp(low, high), self.weights)
 
     @classmethod
-    def none(cls, probes: int) -> "QuadratureRules":
+    def none(cls, probes: int, device: torch.device) -> "QuadratureRules":
         """For a space of no dimensions."""
-        nothing = torch.zeros(1, probes, 1, dtype=torch.float64)
+        nothing = torch.zeros(1, probes, 1, dtype=torch.float64, device=device)
         return cls(nothing, nothing)
 
     @classmethod
